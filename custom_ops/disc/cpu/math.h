@@ -1,0 +1,10 @@
+// Scalar math functions for generated code: namespace blade::math, no library needed, NaN and infinity as in IEEE 754.
+#ifndef TF_BLADE_CUSTOM_OPS_DISC_CPU_MATH_H_
+#define TF_BLADE_CUSTOM_OPS_DISC_CPU_MATH_H_
+
+#include "math_bits.h"
+#include "math_erf.h"
+#include "math_exp.h"
+#include "math_log.h"
+
+#endif  // TF_BLADE_CUSTOM_OPS_DISC_CPU_MATH_H_

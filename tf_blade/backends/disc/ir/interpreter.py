@@ -1,0 +1,88 @@
+"""Runs a module in NumPy, op by op, by the specs' references: the IR's meaning, and what generated code is tested against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tf_blade import symbolic
+from tf_blade.backends.disc.ir.spec import SPECS
+from tf_blade.backends.disc.ir.values import Constraint, Module, Op, Value
+from tf_blade.symbolic import Dim
+
+
+class GuardError(Exception):
+    """The inputs break a constraint of the module; the executable would refuse the call."""
+
+
+def run(module: Module, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The results of the module for one array a parameter.
+
+    Raises:
+        GuardError: the inputs do not have the parameters' shapes, or break a constraint.
+    """
+    env = bind(module, inputs)
+    for item in module.constraints:
+        check(item, env)
+    values: dict[Value, np.ndarray] = {}
+    for op in module.ops():
+        if op.kind == "parameter":
+            values[op.result] = np.asarray(inputs[op.attrs["index"]])
+            continue
+        results = SPECS[op.kind].reference([values[item] for item in op.operands], _evaluated(op, env))
+        for value, array in zip(op.results, results, strict=True):
+            _check_type(op, value, array, env)
+            values[value] = array
+    return [values[item] for item in module.results]
+
+
+def bind(module: Module, inputs: Sequence[np.ndarray]) -> dict[str, int]:
+    """The values of the symbols: dimensions of the inputs, and elements of integer inputs with symbolic content.
+
+    Raises:
+        GuardError: dimensions of the inputs contradict the parameters' types.
+    """
+    env: dict[str, int] = {}
+    checks: list[tuple[Dim, int]] = []
+    for parameter, array in zip(module.parameters, inputs, strict=True):
+        if array.ndim != parameter.rank or array.dtype != parameter.dtype.numpy:
+            raise GuardError(f"{parameter} given {array.dtype}{list(array.shape)}")
+        pairs = list(zip(parameter.shape, array.shape, strict=True))
+        if parameter.sym is not None:
+            pairs += list(zip(parameter.sym.reshape(-1), array.reshape(-1).tolist(), strict=True))
+        for dim, size in pairs:
+            if isinstance(dim, int) or not dim.is_Symbol or str(dim.name) in env:
+                checks.append((dim, size))
+            else:
+                env[str(dim.name)] = size
+    for dim, size in checks:
+        if symbolic.evaluate(dim, env) != size:
+            raise GuardError(f"dimension {dim} is {size}")
+    return env
+
+
+def check(item: Constraint, env: Mapping[str, int]) -> None:
+    """Raises GuardError when the constraint does not hold."""
+    a, b = symbolic.evaluate(item.a, env), symbolic.evaluate(item.b, env)
+    holds = {"equal": a == b, "broadcast": a == b or 1 in (a, b), "at_least": a >= b}[item.kind]
+    if not holds:
+        raise GuardError(f"{item} with {a}, {b}")
+
+
+def _evaluated(op: Op, env: Mapping[str, int]) -> dict[str, Any]:
+    attrs = dict(op.attrs)
+    for name in SPECS[op.kind].dim_attrs:
+        value = attrs[name]
+        if isinstance(value, tuple):
+            attrs[name] = tuple(symbolic.evaluate(dim, env) for dim in value)
+        else:
+            attrs[name] = symbolic.evaluate(value, env)
+    return attrs
+
+
+def _check_type(op: Op, value: Value, array: np.ndarray, env: Mapping[str, int]) -> None:
+    shape = tuple(symbolic.evaluate(dim, env) for dim in value.shape)
+    if array.shape != shape or array.dtype != value.dtype.numpy:
+        raise AssertionError(f"{op} gave {array.dtype}{list(array.shape)}, its type says {shape}")

@@ -1,0 +1,86 @@
+"""Specs of composites: patterns that are kept whole until code generation because one kernel serves them best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tf_blade.backends.disc.ir.spec import Attrs, flops_scaled, register, require
+from tf_blade.backends.disc.ir.values import Op, TensorType
+from tf_blade.symbolic import Dim, mul, same_shape
+
+Types = Sequence[TensorType]
+Arrays = Sequence[np.ndarray]
+
+
+# softmax {log: bool}: along the last axis; log gives log(softmax)
+def _softmax(types: Types, attrs: Attrs) -> Types:
+    require(types[0].rank >= 1 and types[0].dtype.is_float, "softmax: of a float tensor with an axis")
+    return [types[0]]
+
+
+def softmax_reference(x: np.ndarray, log: bool = False) -> np.ndarray:
+    wide = x.astype(np.float64)
+    with np.errstate(all="ignore"):
+        shifted = wide - wide.max(-1, keepdims=True, initial=-np.inf)
+        total = np.exp(shifted).sum(-1, keepdims=True)
+        return (shifted - np.log(total) if log else np.exp(shifted) / total).astype(x.dtype)
+
+
+register("softmax", _softmax, lambda operands, attrs: [softmax_reference(operands[0], attrs["log"])], flops=flops_scaled(5))
+
+
+# layer_norm(x, gamma?, beta?) {epsilon: float, scale: bool, center: bool}: normalizes the last axis:
+# (x - mean) / sqrt(variance + epsilon) [* gamma] [+ beta]; gamma and beta are [last dimension]. `scale` and `center` say
+# whether gamma and beta are there.
+def _layer_norm(types: Types, attrs: Attrs) -> Types:
+    require(types[0].rank >= 1 and types[0].dtype.is_float, "layer_norm: of a float tensor with an axis")
+    require(len(types) == 1 + attrs["scale"] + attrs["center"], "layer_norm: operands")
+    require(all(same_shape(item.shape, types[0].shape[-1:]) for item in types[1:]), "layer_norm: gamma, beta shapes")
+    return [types[0]]
+
+
+def _layer_norm_reference(operands: Arrays, attrs: Attrs) -> Arrays:
+    wide = [item.astype(np.float64) for item in operands]
+    with np.errstate(all="ignore"):
+        centered = wide[0] - wide[0].mean(-1, keepdims=True)
+        result = centered / np.sqrt((centered * centered).mean(-1, keepdims=True) + attrs["epsilon"])
+        rest = wide[1:]
+        if attrs["scale"]:
+            result = result * rest.pop(0)
+        if attrs["center"]:
+            result = result + rest.pop(0)
+    return [result.astype(operands[0].dtype)]
+
+
+register("layer_norm", _layer_norm, _layer_norm_reference, flops=flops_scaled(8))
+
+
+# attention(q [.., Tq, D], k [.., Tk, D], v [.., Tk, Dv], mask?) {scale: float, mask: bool}:
+# softmax(scale * q k^T + mask) v. The batch dimensions are the same for q, k and v; the mask has the rank of the scores
+# [.., Tq, Tk], and each of its dimensions is the scores' or 1.
+def _attention(types: Types, attrs: Attrs) -> Types:
+    q, k, v = types[:3]
+    require(len(types) == 3 + attrs["mask"], "attention: operands")
+    require(q.rank == k.rank == v.rank and q.rank >= 3, "attention: ranks")
+    require(same_shape(q.shape[:-2], k.shape[:-2]) and same_shape(q.shape[:-2], v.shape[:-2]), "attention: batch")
+    require(not attrs["mask"] or types[3].rank == q.rank, "attention: the mask has the rank of the scores")
+    return [TensorType(q.dtype, (*q.shape[:-1], v.shape[-1]))]
+
+
+def _attention_reference(operands: Arrays, attrs: Attrs) -> Arrays:
+    q, k, v = (item.astype(np.float64) for item in operands[:3])
+    scores = np.matmul(q, np.swapaxes(k, -1, -2)) * attrs["scale"]
+    if attrs["mask"]:
+        scores = scores + operands[3].astype(np.float64)
+    return [np.matmul(softmax_reference(scores), v).astype(operands[0].dtype)]
+
+
+def _attention_flops(op: Op) -> Dim:
+    q, k, v = (item.shape for item in op.operands[:3])
+    scores = mul(1, *q[:-1], k[-2])
+    return mul(scores, 2 * (q[-1] + v[-1]) + 5)
+
+
+register("attention", _attention, _attention_reference, flops=_attention_flops)

@@ -1,0 +1,125 @@
+"""Op rules: one function for each TensorFlow op that validates a node and lowers it to IR.
+
+    @op("Relu", types={"T": dtypes.NUMERIC})
+    def relu(ctx: OpContext) -> Value:
+        return ctx.b.elementwise("relu", ctx.inputs[0])
+
+A rule raises `Unsupported(reason)` for whatever it does not do exactly as TensorFlow does. Running a rule on a throwaway
+builder is the support check, and its results' types and symbolic contents are the shape inference: there is no second
+list of ops, types or shapes anywhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tf_blade.backends.disc.ir.builder import Builder
+from tf_blade.backends.disc.ir.values import Value
+from tf_blade.dtypes import DType
+from tf_blade.errors import Unsupported
+from tf_blade.graph.graph import Node
+from tf_blade.symbolic import Dim, Shape
+
+Rule = Callable[["OpContext"], "Value | Sequence[Value]"]
+
+
+@dataclasses.dataclass(frozen=True)
+class OpRule:
+    """A rule and the types it takes: for each type attribute of the node, the element types accepted."""
+
+    name: str
+    lower: Rule
+    types: Mapping[str, frozenset[DType]]
+
+
+RULES: dict[str, OpRule] = {}
+
+
+def op(*names: str, types: Mapping[str, frozenset[DType]] | None = None) -> Callable[[Rule], Rule]:
+    """Registers a rule for one or more TensorFlow ops. `types` maps type attributes ("T") to the accepted dtypes."""
+
+    def register(rule: Rule) -> Rule:
+        for name in names:
+            if name in RULES:
+                raise ValueError(f"two rules for op {name}")
+            RULES[name] = OpRule(name, rule, dict(types or {}))
+        return rule
+
+    return register
+
+
+@dataclasses.dataclass
+class OpContext:
+    """What a rule works with.
+
+    Attributes:
+        b: the builder to make IR with.
+        node: the TensorFlow node: `node.op`, `node.attrs`.
+        inputs: IR values of the node's inputs, in order. An input that is a variable's handle (ReadVariableOp,
+            ResourceGather) arrives as the variable's tensor.
+    """
+
+    b: Builder
+    node: Node
+    inputs: list[Value]
+
+    def attr(self, name: str, default: Any = None) -> Any:
+        """A typed attribute (see graph/attributes.py); bytes come as str."""
+        value = self.node.attrs.get(name, default)
+        return value.decode() if isinstance(value, bytes) else value
+
+    def ints(self, name: str) -> tuple[int, ...]:
+        """A list(int) attribute."""
+        return tuple(int(item) for item in self.node.attrs.get(name, []))  # type: ignore[union-attr, arg-type]
+
+    def const(self, index: int) -> np.ndarray:
+        """The content of an input that must be known when compiling.
+
+        Raises:
+            Unsupported: it is not.
+        """
+        value = self.inputs[index]
+        if value.kind == "constant":
+            return np.asarray(value.op.attrs["array"])
+        if value.sym is not None and all(isinstance(item, int) for item in value.sym.reshape(-1)):
+            return value.sym.astype(value.dtype.numpy)
+        raise Unsupported(f"input {index} is not constant")
+
+    def const_int(self, index: int) -> int:
+        """A scalar integer input that must be known when compiling."""
+        return int(self.const(index).reshape(()))
+
+    def dims(self, index: int) -> Shape:
+        """The content of a shape-like input (rank 1 or 0) as Dims.
+
+        Raises:
+            Unsupported: the content is not a function of input dimensions and small integer inputs.
+        """
+        content = self.inputs[index].sym
+        if content is None:
+            raise Unsupported(f"the content of input {index} is not known before run time")
+        return tuple(content.reshape(-1))
+
+    def dim(self, index: int) -> Dim:
+        """The content of a scalar integer input as a Dim."""
+        (value,) = self.dims(index)
+        return value
+
+    def axis(self, value: int, rank: int) -> int:
+        """A maybe negative axis as 0 <= axis < rank.
+
+        Raises:
+            Unsupported: it is out of range (TensorFlow reports the error).
+        """
+        if not -rank <= value < rank:
+            raise Unsupported(f"axis {value} is out of range for rank {rank}")
+        return value % rank
+
+    def require(self, condition: bool, reason: str) -> None:
+        """Unsupported(reason) unless the condition holds."""
+        if not condition:
+            raise Unsupported(reason)

@@ -1,0 +1,43 @@
+"""Sources and no-ops: constants, variables, identities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tf_blade.backends.disc.ir.values import Value
+from tf_blade.backends.disc.ops.base import OpContext, op
+from tf_blade.dtypes import ALL
+from tf_blade.errors import Unsupported
+from tf_blade.graph.attributes import TensorAttr
+
+
+@op("Const", types={"dtype": ALL})
+def const(ctx: OpContext) -> Value:
+    """A constant of any size; the lowering of a whole cluster makes large ones weights instead."""
+    value = ctx.node.attrs["value"]
+    if not isinstance(value, TensorAttr) or value.array is None:
+        raise Unsupported("a constant that is no array")
+    return ctx.b.constant(value.array)
+
+
+@op("Identity", "StopGradient", "PreventGradient", "Snapshot", types={"T": ALL})
+def identity(ctx: OpContext) -> Value:
+    return ctx.inputs[0]
+
+
+@op("IdentityN")
+def identity_n(ctx: OpContext) -> Sequence[Value]:
+    return ctx.inputs
+
+
+@op("ReadVariableOp", types={"dtype": ALL})
+def read_variable(ctx: OpContext) -> Value:
+    """The handle arrives as the variable's tensor."""
+    ctx.require(ctx.inputs[0].dtype == ctx.attr("dtype"), "reads another type than the variable's")
+    return ctx.inputs[0]
+
+
+@op("ResourceGather", types={"dtype": ALL})
+def resource_gather(ctx: OpContext) -> Value:
+    batch = int(ctx.attr("batch_dims", 0))
+    return ctx.b.gather(ctx.inputs[0], ctx.inputs[1], axis=batch, batch_dims=batch)

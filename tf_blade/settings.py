@@ -1,0 +1,30 @@
+"""All options, in one frozen place; the command's flags and the docs' tables are made from it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+
+def _option(default: Any, text: str) -> Any:
+    return dataclasses.field(default=default, metadata={"help": text})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Options of one optimization. Every field has a `help` text in its metadata."""
+
+    backends: tuple[str, ...] = _option(("disc",), "backends, in order of preference")
+    signatures: tuple[str, ...] | None = _option(None, "signatures to optimize; all when not given")
+    strict: bool = _option(False, "fail when a supported-looking node or a cluster stays TensorFlow")
+    verify: bool = _option(True, "compare the optimized model with the original before publishing")
+    overwrite: bool = _option(False, "replace an existing target")
+    rtol: float = _option(1e-4, "tolerance of verify, relative to an output's largest magnitude (float32)")
+    min_cluster_nodes: int = _option(2, "clusters of fewer computing nodes stay TensorFlow")
+    min_cluster_gain_us: float = _option(5.0, "clusters that save fewer estimated microseconds stay TensorFlow")
+    weight_bytes: int = _option(1024, "constants above this many bytes stay outside the engine, as its inputs")
+    isas: tuple[str, ...] = _option(("x86-64-v3", "x86-64-v4"), "instruction set levels to compile for")
+    stop_after: str = _option("", "stop after this phase and write nothing")
+    dump_after: tuple[str, ...] = _option((), "phases to print the graphs after; 'all' for every one")
+    dump_dir: str = _option("", "folder for dumps; standard error when not given")
+    debug: bool = _option(False, "check legality after every pass")

@@ -12,14 +12,18 @@ import sys
 from typing import Any
 
 from setuptools import build_meta
-from setuptools.build_meta import build_editable, build_sdist, build_wheel  # noqa: F401 (hooks of PEP 517 and 660)
-from setuptools.build_meta import prepare_metadata_for_build_editable, prepare_metadata_for_build_wheel  # noqa: F401
+
+build_editable = build_meta.build_editable
+build_sdist = build_meta.build_sdist
+build_wheel = build_meta.build_wheel
+prepare_metadata_for_build_editable = build_meta.prepare_metadata_for_build_editable
+prepare_metadata_for_build_wheel = build_meta.prepare_metadata_for_build_wheel
 
 _TENSORFLOW = "tensorflow-cpu==2.21.*"
 
 
 def _target_has_tensorflow() -> bool:
-    """Looks past the isolated build environment: `-I` ignores the variables by which pip shadows the target's packages."""
+    """Looks past an isolated build environment: `-I` ignores the variables by which pip hides the target's packages."""
     probe = "import importlib.util as u, sys; sys.exit(u.find_spec('tensorflow') is None)"
     return subprocess.run([sys.executable, "-I", "-c", probe], check=False).returncode == 0
 

@@ -77,8 +77,6 @@ BLADE_NOINLINE void multiply_edge(const Dst& dst, int64_t batch, int64_t m, int6
 template <class Dst>
 inline void multiply_depth(const BlockShape& block, int64_t k, int64_t depth, const float* buffer,
                            const PanelView& right, const Dst& dst, int64_t batch) {
-  const int64_t tiles = ceil_div(block.rows, kTileRows);
-  const int64_t per_tile = ceil_div(block.rows, tiles);
   const int64_t run = dst.run();
   float unused[kPanel] = {};
   for (int64_t p = block.first_panel; p < block.last_panel; ++p) {
@@ -88,8 +86,8 @@ inline void multiply_depth(const BlockShape& block, int64_t k, int64_t depth, co
     const int64_t stride = in_tail ? kPanel : right.row_stride;
     const float* b = (in_tail ? right.tail : right.panels + p * right.panel_stride) + k * stride;
     const bool edge = columns < kPanel || (run < kNoLimit && column % run + kPanel > run);
-    for (int64_t first = 0; first < block.rows; first += per_tile) {
-      const int64_t rows = min64(per_tile, block.rows - first);
+    for (int64_t first = 0; first < block.rows; first += kTileRows) {
+      const int64_t rows = min64(kTileRows, block.rows - first);
       const int tile = tile_rows_for(rows);
       const float* a = buffer + first * kRowStride;
       if (edge) {

@@ -2,9 +2,12 @@
 #ifndef TF_BLADE_CUSTOM_OPS_DISC_CPU_MATH_H_
 #define TF_BLADE_CUSTOM_OPS_DISC_CPU_MATH_H_
 
+#include "math_atrig.h"
 #include "math_bits.h"
 #include "math_erf.h"
 #include "math_exp.h"
 #include "math_log.h"
+#include "math_pow.h"
+#include "math_trig.h"
 
 #endif  // TF_BLADE_CUSTOM_OPS_DISC_CPU_MATH_H_

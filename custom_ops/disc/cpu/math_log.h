@@ -35,6 +35,70 @@ BLADE_INLINE float log(float x) {
   return log_special(x, log_reduced(f, ef, 0.0f));
 }
 
+// u = 1 + x rounded, and what that lost, divided by u.
+template <typename T>
+struct OnePlus {
+  T sum;
+  T correction;
+};
+template <typename T>
+BLADE_INLINE OnePlus<T> one_plus(T x) {
+  T u = T(1) + x;
+  T lost = x >= T(1) ? T(1) - (u - x) : x - (u - T(1));
+  return {u, lost / u};
+}
+
+BLADE_INLINE float log1p(float x) {
+  OnePlus<float> u = one_plus(x);
+  int32_t ix = static_cast<int32_t>(bits(u.sum));
+  int32_t e = (ix - 0x3f3504f3) >> 23;
+  float f = from_bits(static_cast<uint32_t>(ix) - (static_cast<uint32_t>(e) << 23)) - 1.0f;
+  f = e == 0 ? x : f;
+  float y = log_reduced(f, static_cast<float>(e), e == 0 ? 0.0f : u.correction);
+  return abs(x) < 0x1p-25f ? x : log_special(u.sum, y);
+}
+
+// ---- float64 ----
+
+// A positive normal number as 2^e * (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)).
+struct Split64 {
+  double e;
+  double f;
+};
+BLADE_INLINE Split64 split_exponent(double x) {
+  constexpr uint64_t kOffset = 0x3ff0000000000000u - 0x3fe6a09e667f3bcdu;
+  uint64_t ix = bits(x);
+  uint64_t biased = (ix + kOffset) >> 52;  // e + 1023
+  double f = from_bits(ix - ((biased - 1023u) << 52)) - 1.0;
+  // An integer below 2^52 in the low bits of 2^52 converts it without an instruction that AVX2 lacks.
+  return {from_bits(biased | 0x4330000000000000u) - (0x1p52 + 1023.0), f};
+}
+
+// log(2^e * (1 + f)) + correction.
+BLADE_INLINE double log_reduced(double f, double e, double correction) {
+  double s = f / (2.0 + f);
+  double z = s * s;
+  double half = 0.5 * f * f;
+  double r = z * poly(z, 0x1.5555555555555p-1, 0x1.9999999999d12p-2, 0x1.24924924395cdp-2, 0x1.c71c724b9de51p-3,
+                      0x1.745ce1b3d7fb1p-3, 0x1.3b2028a106d64p-3, 0x1.0f66dc6af73d7p-3, 0x1.0f11d7a5624afp-3);
+  double low = fma(s, half + r, fma(e, 0x1.473de6af278edp-34, correction));
+  return fma(e, 0x1.62e42fefp-1, f - (half - low));
+}
+
+BLADE_INLINE double log(double x) {
+  bool tiny = x < 0x1p-1022;
+  Split64 v = split_exponent(tiny ? x * 0x1p54 : x);
+  return log_special(x, log_reduced(v.f, v.e - (tiny ? 54.0 : 0.0), 0.0));
+}
+
+BLADE_INLINE double log1p(double x) {
+  OnePlus<double> u = one_plus(x);
+  Split64 v = split_exponent(u.sum);
+  double f = v.e == 0.0 ? x : v.f;
+  double y = log_reduced(f, v.e, v.e == 0.0 ? 0.0 : u.correction);
+  return abs(x) < 0x1p-54 ? x : log_special(u.sum, y);
+}
+
 }  // namespace math
 }  // namespace blade
 

@@ -21,6 +21,7 @@ constexpr int kPanel = 2 * kLanes;              // columns of a panel of the rig
 constexpr int kDepth = 256;                     // most of the inner dimension that is multiplied before C is written
 constexpr int kRowStride = kDepth + 16;         // floats between rows of the left operand's buffer: 17 cache lines
 constexpr int kBlockRows = 48;                  // rows of the left operand's buffer: 52 KiB of stack
+constexpr int kPrefetchRows = 16;               // rows of the right operand that loads are announced ahead
 constexpr int kBufferFloats = kBlockRows * kRowStride;
 
 // c[i][0 .. NV * kLanes) (+)= sum over k < depth of a[i * kRowStride + k] * b[k * b_stride + ...], for i < MR.
@@ -43,7 +44,11 @@ BLADE_NOINLINE void multiply_tile(int64_t depth, const float* __restrict a, cons
     for (int u = 0; u < KU; ++u) {
       Vec right[NV];
 #pragma GCC unroll 2
-      for (int v = 0; v < NV; ++v) right[v] = load(b + v * kLanes);
+      for (int v = 0; v < NV; ++v) {
+        right[v] = load(b + v * kLanes);
+        // The first tile of a panel finds it in L2 at best; prefetching never faults, so it may run past the end.
+        __builtin_prefetch(b + kPrefetchRows * b_stride + v * kLanes);
+      }
       b += b_stride;
 #pragma GCC unroll 12
       for (int i = 0; i < MR; ++i) {

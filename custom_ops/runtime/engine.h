@@ -1,0 +1,68 @@
+// The engine interface: what BladeEngineOp knows of compiled code, and what compiled code gets from its host.
+//
+// An engine is immutable and shared by every kernel in the process that holds the same file. What depends on weights
+// lives in an EngineState, what depends on one call in the Host. Neither side sees TensorFlow.
+#ifndef TF_BLADE_CUSTOM_OPS_RUNTIME_ENGINE_H_
+#define TF_BLADE_CUSTOM_OPS_RUNTIME_ENGINE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "absl/types/span.h"
+#include "custom_ops/runtime/signature.h"
+
+namespace tf_blade {
+
+// Memory, threads and cancellation for one init or run. Callbacks come from the calling thread only.
+class Host {
+ public:
+  using LoopBody = void (*)(void* arg, int64_t begin, int64_t end);
+
+  virtual ~Host() = default;
+
+  virtual int NumThreads() = 0;
+
+  // 64-byte aligned memory that is valid until the call returns; null when there is none.
+  virtual void* Alloc(size_t bytes) = 0;
+
+  // During init: 64-byte aligned memory that lives as long as the state.
+  virtual void* AllocPersistent(size_t bytes) = 0;
+
+  // During run: the buffer of an output.
+  virtual void* AllocOutput(int index, absl::Span<const int64_t> dims) = 0;
+
+  virtual void ParallelFor(int64_t total, int64_t cost_ns, LoopBody body, void* arg) = 0;
+  virtual bool Cancelled() = 0;
+  virtual void SetError(const char* message) = 0;
+};
+
+enum class Outcome {
+  kOk,
+  kGuard,      // these inputs are not for this engine
+  kError,      // an error that TensorFlow should report too
+  kCancelled,  // Host::Cancelled() was seen to be true
+  kNoMemory,
+  kInvalid,  // the engine broke its contract
+};
+
+// What init made of a set of weights. Read by any number of threads at once.
+class EngineState {
+ public:
+  virtual ~EngineState() = default;
+};
+
+class Engine {
+ public:
+  virtual ~Engine() = default;
+
+  // Prepares the weights. `inputs` holds all inputs of the signature; only weights have data. May leave *state null.
+  virtual Outcome Init(Host& host, absl::Span<const TensorView> inputs, std::unique_ptr<EngineState>* state) const = 0;
+
+  // Computes the outputs. The inputs have passed the signature's guard. Reentrant.
+  virtual Outcome Run(Host& host, const EngineState* state, absl::Span<const TensorView> inputs) const = 0;
+};
+
+}  // namespace tf_blade
+
+#endif  // TF_BLADE_CUSTOM_OPS_RUNTIME_ENGINE_H_

@@ -1,0 +1,90 @@
+#include "custom_ops/runtime/memory.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+
+namespace tf_blade {
+namespace {
+
+constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kHugePageThreshold = size_t{8} << 20;
+constexpr size_t kMaxIdleBytes = size_t{1} << 30;
+
+std::atomic<size_t> idle_bytes{0};
+
+bool RoundUp(size_t bytes, size_t unit, size_t* rounded) {
+  if (bytes > SIZE_MAX - unit) return false;
+  *rounded = (std::max<size_t>(bytes, 1) + unit - 1) / unit * unit;
+  return true;
+}
+
+}  // namespace
+
+AlignedBlock AllocateAligned(size_t bytes) {
+  const bool huge = bytes >= kHugePageThreshold;
+  size_t rounded;
+  if (!RoundUp(bytes, kMemoryAlignment, &rounded)) return nullptr;
+  void* memory = nullptr;
+  if (posix_memalign(&memory, huge ? kHugePage : kMemoryAlignment, rounded) != 0) return nullptr;
+#ifdef MADV_HUGEPAGE
+  // Advice only; whole pages, so that no page is backed that the block does not use.
+  if (huge) madvise(memory, rounded / kHugePage * kHugePage, MADV_HUGEPAGE);
+#endif
+  return AlignedBlock(memory);
+}
+
+void* BlockList::Allocate(size_t bytes) {
+  AlignedBlock block = AllocateAligned(bytes);
+  if (block == nullptr) return nullptr;
+  blocks_.push_back(std::move(block));
+  bytes_ += bytes;
+  return blocks_.back().get();
+}
+
+void* ScratchArena::Allocate(size_t bytes) {
+  size_t rounded;
+  if (!RoundUp(bytes, kMemoryAlignment, &rounded)) return nullptr;
+  if (rounded > capacity_ - used_) return overflow_.Allocate(rounded);
+  void* memory = static_cast<char*>(block_.get()) + used_;
+  used_ += rounded;
+  return memory;
+}
+
+void ScratchArena::Reset() {
+  if (overflow_.bytes() > 0) {
+    const size_t wanted = used_ + overflow_.bytes();
+    overflow_ = BlockList();
+    block_ = nullptr;  // first, so that both never exist at once
+    block_ = AllocateAligned(wanted);
+    capacity_ = block_ == nullptr ? 0 : wanted;
+  }
+  used_ = 0;
+}
+
+void ScratchArena::BecomeIdle() {
+  if (capacity_ == 0) return;
+  if (idle_bytes.fetch_add(capacity_, std::memory_order_relaxed) + capacity_ > kMaxIdleBytes) {
+    idle_bytes.fetch_sub(capacity_, std::memory_order_relaxed);
+    Trim();
+  } else {
+    idle_ = true;
+  }
+}
+
+void ScratchArena::BecomeBusy() {
+  if (!idle_) return;
+  idle_bytes.fetch_sub(capacity_, std::memory_order_relaxed);
+  idle_ = false;
+}
+
+void ScratchArena::Trim() {
+  BecomeBusy();
+  block_ = nullptr;
+  capacity_ = 0;
+  used_ = 0;
+}
+
+}  // namespace tf_blade

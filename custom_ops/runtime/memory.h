@@ -1,0 +1,65 @@
+// Aligned memory for engines: an arena for one call's scratch, and blocks that live as long as a state.
+#ifndef TF_BLADE_CUSTOM_OPS_RUNTIME_MEMORY_H_
+#define TF_BLADE_CUSTOM_OPS_RUNTIME_MEMORY_H_
+
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+namespace tf_blade {
+
+constexpr size_t kMemoryAlignment = 64;
+
+struct FreeDeleter {
+  void operator()(void* memory) const { std::free(memory); }
+};
+using AlignedBlock = std::unique_ptr<void, FreeDeleter>;
+
+// 64-byte aligned; large blocks ask for huge pages. Null when memory is out. A size of 0 gives a valid block.
+AlignedBlock AllocateAligned(size_t bytes);
+
+// Memory that is freed all at once, with its owner.
+class BlockList {
+ public:
+  void* Allocate(size_t bytes);
+  size_t bytes() const { return bytes_; }
+
+ private:
+  std::vector<AlignedBlock> blocks_;
+  size_t bytes_ = 0;
+};
+
+// A bump allocator that keeps its memory from call to call. What does not fit goes to blocks of its own; the next call
+// then finds an arena that is large enough for all of it.
+class ScratchArena {
+ public:
+  ScratchArena() = default;
+  ScratchArena(const ScratchArena&) = delete;
+  ScratchArena& operator=(const ScratchArena&) = delete;
+  ~ScratchArena() { Trim(); }
+
+  // Null when memory is out.
+  void* Allocate(size_t bytes);
+
+  // Ends a call: all memory handed out is free again.
+  void Reset();
+
+  // Called while no one uses the arena. The process as a whole keeps only so much memory in idle arenas; beyond that
+  // an arena that goes idle gives its memory back.
+  void BecomeIdle();
+  void BecomeBusy();
+
+ private:
+  void Trim();
+
+  AlignedBlock block_;
+  size_t capacity_ = 0;
+  size_t used_ = 0;
+  bool idle_ = false;
+  BlockList overflow_;
+};
+
+}  // namespace tf_blade
+
+#endif  // TF_BLADE_CUSTOM_OPS_RUNTIME_MEMORY_H_

@@ -1,0 +1,101 @@
+#include "custom_ops/runtime/parallel.h"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+
+namespace tf_blade {
+namespace {
+
+// Waking a pool thread costs a few microseconds: loops shorter than this stay in the caller.
+constexpr int64_t kMinParallelNs = 16000;
+// A part should be long against the cost of claiming it, and short against an uneven end.
+constexpr int64_t kMinPartNs = 6000;
+constexpr int64_t kPartsPerThread = 4;
+constexpr int kSpins = 4000;
+
+void Pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+// One loop. Pool threads may come late, after the loop is over: the job is counted, and they find nothing to claim.
+class LoopJob {
+ public:
+  LoopJob(int64_t total, int64_t parts, Host::LoopBody body, void* arg, int users)
+      : total_(total), part_((total + parts - 1) / parts), parts_((total + part_ - 1) / part_),
+        body_(body), arg_(arg), users_(users) {}
+
+  void Work() {
+    int64_t done = 0;
+    for (;;) {
+      const int64_t index = next_.fetch_add(1, std::memory_order_relaxed);
+      if (index >= parts_) break;
+      const int64_t begin = index * part_;
+      body_(arg_, begin, std::min(begin + part_, total_));
+      ++done;
+    }
+    if (done == 0) return;
+    if (finished_.fetch_add(done, std::memory_order_acq_rel) + done == parts_) {
+      std::lock_guard<std::mutex> lock(mutex_);
+      all_done_.notify_one();
+    }
+  }
+
+  void Wait() {
+    for (int i = 0; i < kSpins; ++i) {
+      if (Finished()) return;
+      Pause();
+    }
+    std::unique_lock<std::mutex> lock(mutex_);
+    all_done_.wait(lock, [this] { return Finished(); });
+  }
+
+  // The last user's thread frees the job.
+  void Release() {
+    if (users_.fetch_sub(1, std::memory_order_acq_rel) == 1) std::unique_ptr<LoopJob>(this).reset();
+  }
+
+ private:
+  bool Finished() const { return finished_.load(std::memory_order_acquire) == parts_; }
+
+  const int64_t total_;
+  const int64_t part_;
+  const int64_t parts_;
+  const Host::LoopBody body_;
+  void* const arg_;
+  std::atomic<int64_t> next_{0};
+  std::atomic<int64_t> finished_{0};
+  std::atomic<int> users_;
+  std::mutex mutex_;
+  std::condition_variable all_done_;
+};
+
+}  // namespace
+
+void ParallelFor(ThreadPool& pool, int64_t total, int64_t cost_ns, Host::LoopBody body, void* arg) {
+  if (total <= 0) return;
+  int64_t work;
+  if (__builtin_mul_overflow(total, std::max<int64_t>(cost_ns, 1), &work)) work = INT64_MAX;
+  const int64_t threads = std::min<int64_t>({pool.NumThreads(), total, work / kMinPartNs});
+  if (threads <= 1 || work < kMinParallelNs) {
+    body(arg, 0, total);
+    return;
+  }
+  const int64_t parts = std::min({total, threads * kPartsPerThread, std::max(threads, work / kMinPartNs)});
+  LoopJob* job = std::make_unique<LoopJob>(total, parts, body, arg, static_cast<int>(threads)).release();
+  for (int64_t i = 1; i < threads; ++i) {
+    pool.Schedule([job] {
+      job->Work();
+      job->Release();
+    });
+  }
+  job->Work();
+  job->Wait();
+  job->Release();
+}
+
+}  // namespace tf_blade

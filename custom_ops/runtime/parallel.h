@@ -1,0 +1,27 @@
+// Parallel loops on a thread pool that is someone else's.
+#ifndef TF_BLADE_CUSTOM_OPS_RUNTIME_PARALLEL_H_
+#define TF_BLADE_CUSTOM_OPS_RUNTIME_PARALLEL_H_
+
+#include <cstdint>
+#include <functional>
+
+#include "custom_ops/runtime/engine.h"
+
+namespace tf_blade {
+
+class ThreadPool {
+ public:
+  virtual ~ThreadPool() = default;
+  // The threads that a loop may use, the caller's included.
+  virtual int NumThreads() const = 0;
+  virtual void Schedule(std::function<void()> task) = 0;
+};
+
+// Calls body(arg, begin, end) over a partition of [0, total) and returns when all of it is done. The caller works too
+// and waits only for parts that a pool thread has begun, so a busy pool delays nobody and nothing can deadlock. Loops
+// of little work (total * cost_ns nanoseconds) run in the caller alone.
+void ParallelFor(ThreadPool& pool, int64_t total, int64_t cost_ns, Host::LoopBody body, void* arg);
+
+}  // namespace tf_blade
+
+#endif  // TF_BLADE_CUSTOM_OPS_RUNTIME_PARALLEL_H_

@@ -143,14 +143,13 @@ def tf1_graph(*, variables: str, seed: int) -> Callable[[Path], None]:
       variables: "resource", "ref" (as TF1 made them by default), or "frozen" (constants).
       seed: of the weights.
     """
-    values = Weights(seed)
 
     def weight(name: str, value: np.ndarray) -> tf.Tensor:  # type: ignore[type-arg]
         if variables == "frozen":
             return tf.constant(value, name=name)
         return v1.get_variable(name, initializer=value, use_resource=variables == "resource")
 
-    def logits(image: tf.Tensor) -> tf.Tensor:
+    def logits(image: tf.Tensor, values: Weights) -> tf.Tensor:
         x = v1.nn.conv2d(
             image, weight("conv1", values.array(3, 3, 3, 16, scale=0.2)), strides=[1, 2, 2, 1], padding="SAME"
         )
@@ -174,7 +173,7 @@ def tf1_graph(*, variables: str, seed: int) -> Callable[[Path], None]:
     def build(folder: Path) -> None:
         with tf.Graph().as_default(), v1.Session() as session:
             image = v1.placeholder(tf.float32, [None, 32, 32, 3], name="image")
-            probabilities = tf.nn.softmax(logits(image), name="probabilities")
+            probabilities = tf.nn.softmax(logits(image, Weights(seed)), name="probabilities")
             best = tf.argmax(probabilities, 1, name="best")
             session.run(v1.global_variables_initializer())
             outputs = {"probabilities": probabilities, "best": best}

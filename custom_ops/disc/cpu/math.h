@@ -2,6 +2,7 @@
 #ifndef TF_BLADE_CUSTOM_OPS_DISC_CPU_MATH_H_
 #define TF_BLADE_CUSTOM_OPS_DISC_CPU_MATH_H_
 
+#include "math_activation.h"
 #include "math_atrig.h"
 #include "math_bits.h"
 #include "math_erf.h"

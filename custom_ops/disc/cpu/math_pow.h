@@ -13,16 +13,16 @@ namespace math {
 BLADE_INLINE double pow_special(double x, double y, double magnitude) {
   double a = abs(x);
   bool integer = trunc(y) == y;
-  bool odd = integer && trunc(y * 0.5) != y * 0.5;
+  bool odd = integer & (trunc(y * 0.5) != y * 0.5);
   double r = magnitude;
   r = a == 0.0 ? (y < 0.0 ? Limits<double>::kInf : 0.0) : r;
   r = a == Limits<double>::kInf ? (y < 0.0 ? 0.0 : Limits<double>::kInf) : r;
   r = abs(y) == Limits<double>::kInf ? ((a > 1.0) == (y > 0.0) ? Limits<double>::kInf : 0.0) : r;
   r = a == 1.0 ? 1.0 : r;
-  r = x < 0.0 && !integer && a != Limits<double>::kInf ? Limits<double>::kNan : r;
-  r = (bits(x) >> 63) != 0u && odd ? -r : r;
-  r = x != x || y != y ? Limits<double>::kNan : r;
-  return y == 0.0 || x == 1.0 ? 1.0 : r;
+  r = (x < 0.0) & !integer & (a != Limits<double>::kInf) ? Limits<double>::kNan : r;
+  r = ((bits(x) >> 63) != 0u) & odd ? -r : r;
+  r = (x != x) | (y != y) ? Limits<double>::kNan : r;
+  return (y == 0.0) | (x == 1.0) ? 1.0 : r;
 }
 
 // log(x) for x > 0 as a sum of two numbers, with a relative error near 2^-65.
@@ -68,7 +68,7 @@ BLADE_INLINE double pow(double x, double y) {
   double p_lo = fma(y, l.lo, fma(y, l.hi, -p));
   double e = exp(p);
   // Outside the range of exp the low part is noise, or NaN.
-  return pow_special(x, y, abs(p) < 750.0 ? fma(e, p_lo, e) : e);
+  return pow_special(x, y, (abs(p) < 750.0) & (e < Limits<double>::kInf) ? fma(e, p_lo, e) : e);
 }
 
 // A double's log and exp leave errors far below half an ulp of float.

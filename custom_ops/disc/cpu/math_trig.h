@@ -20,9 +20,11 @@ BLADE_INLINE Quadrant reduce(float x) {
   int32_t excess = static_cast<int32_t>((bits(x) >> 23) & 0xffu) - 150;  // x is an integer times 2^excess
   int32_t row = excess < 0 ? 0 : excess;
   double v = static_cast<double>(x * pow2(-row));
-  double high = v * kTwoOverPiRows[row][0];
-  double middle = v * kTwoOverPiRows[row][1];
-  double low = v * kTwoOverPiRows[row][2];
+  // An index as wide as the elements makes the compiler use gather instructions.
+  uint64_t index = static_cast<uint64_t>(static_cast<uint32_t>(row));
+  double high = v * kTwoOverPiHigh[index];
+  double middle = v * kTwoOverPiMiddle[index];
+  double low = v * kTwoOverPiLow[index];
   double shifted = (high + middle) + 0x1.8p52;
   double k = shifted - 0x1.8p52;
   double fraction = ((high - k) + middle) + low;

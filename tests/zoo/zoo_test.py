@@ -9,7 +9,10 @@ from tests.zoo.base import Array
 
 
 class GridTest(parameterized.TestCase):
-    @parameterized.parameters(*zoo.SMALL.values(), *zoo.FULL.values())
+    @parameterized.named_parameters(
+        *((f"small_{name}", model) for name, model in zoo.SMALL.items()),
+        *((f"full_{name}", model) for name, model in zoo.FULL.items()),
+    )
     def test_every_size_of_every_dimension_occurs(self, model: zoo.ZooModel) -> None:
         grid = model.grid()
         for dim, values in model.dims.items():

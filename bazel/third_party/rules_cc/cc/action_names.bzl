@@ -1,0 +1,1 @@
+"""Loaded by Bazel's own tools; nothing of it is used."""

@@ -1,0 +1,9 @@
+"""The names of rules_cc that Bazel's own tools load, forwarded to the native rules."""
+
+cc_binary = native.cc_binary
+cc_import = native.cc_import
+cc_library = native.cc_library
+cc_test = native.cc_test
+cc_toolchain = native.cc_toolchain
+cc_toolchain_alias = native.cc_toolchain_alias
+cc_toolchain_suite = native.cc_toolchain_suite

@@ -70,7 +70,7 @@ struct GemmPartition {
 };
 
 // GEMM over any left operand source, packed or viewable right operand and destination.
-// view(i): PanelView of batch i's right operand. epilogue_m(i): what the epilogue is told for row 0 of batch i.
+// view(i): PanelView of batch i's right operand. epilogue(i, m, n_begin, n_end, c): told the batch too.
 template <class Source, class View, class Dst, class Epilogue>
 inline void multiply(const BladeRal* ral, int64_t batch, int64_t m, int64_t n, int64_t k, const Source& source,
                      const View& view, const Dst& dst, const Epilogue& epilogue) {
@@ -84,7 +84,7 @@ inline void multiply(const BladeRal* ral, int64_t batch, int64_t m, int64_t n, i
       const int64_t first = task / cut.m_blocks % cut.n_blocks * cut.panels;
       const int64_t i = task / (cut.m_blocks * cut.n_blocks);
       const BlockShape block = {row, min64(cut.rows, m - row), first, min64(first + cut.panels, panels), n, k};
-      multiply_block(block, source, view(i), dst, epilogue, i, i * m + row);
+      multiply_block(block, source, view(i), dst, epilogue, i);
     }
   };
   parallel_for(ral, batch * cut.m_blocks * cut.n_blocks, cut.cost, work);
@@ -117,17 +117,28 @@ inline float* pack_tails(const BladeRal* ral, const GemmArgs& args, int64_t batc
   float* tails = static_cast<float*>(ral->alloc(ral->context, static_cast<size_t>(bytes)));
   if (tails == nullptr) return nullptr;
   for (int64_t i = 0; i < batches; ++i) {
-    pack_panel(args.b + i * args.b_batch_stride + tail * kPanel, args.ldb, false, 0, args.k, args.n % kPanel,
+    pack_panel(args.b + i * args.b_batch_stride + tail * kPanel, args.ldb, false, args.k, args.n % kPanel,
                tails + i * args.k * kPanel);
   }
   return tails;
 }
 
+// Numbers rows across batches for the caller's epilogue.
+template <class Epilogue>
+struct FlatEpilogue {
+  const Epilogue& inner;
+  int64_t m_count;
+  BLADE_ALWAYS_INLINE void operator()(int64_t batch, int64_t m, int64_t n_begin, int64_t n_end, float* c) const {
+    inner(batch * m_count + m, n_begin, n_end, c);
+  }
+};
+
 template <class Source, class Dst, class Epilogue>
 inline int32_t gemm_from(const BladeRal* ral, const GemmArgs& args, const Source& source, const Dst& dst,
                          const Epilogue& epilogue) {
   if (args.batch == 0 || args.m == 0 || args.n == 0) return BLADE_OK;
-  auto run = [&](auto view) { multiply(ral, args.batch, args.m, args.n, args.k, source, view, dst, epilogue); };
+  const FlatEpilogue<Epilogue> flat = {epilogue, args.m};
+  auto run = [&](auto view) { multiply(ral, args.batch, args.m, args.n, args.k, source, view, dst, flat); };
   if (args.b_packed != nullptr) {
     run([&](int64_t i) { return packed_view(args.b_packed + i * args.b_batch_stride, args.k); });
     return BLADE_OK;

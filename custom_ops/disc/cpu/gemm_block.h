@@ -101,11 +101,10 @@ inline void multiply_depth(const BlockShape& block, int64_t k, int64_t depth, co
   }
 }
 
-// C block = A block * B panels, then the epilogue on each contiguous piece of each row. `m_of_epilogue` is what the
-// epilogue is told for the block's first row.
+// C block = A block * B panels, then epilogue(batch, m, n_begin, n_end, c) on each contiguous piece of each row.
 template <class Source, class Dst, class Epilogue>
 BLADE_NOINLINE void multiply_block(const BlockShape& block, const Source& source, const PanelView& right,
-                                   const Dst& dst, const Epilogue& epilogue, int64_t batch, int64_t m_of_epilogue) {
+                                   const Dst& dst, const Epilogue& epilogue, int64_t batch) {
   // Tiles may compute surplus rows: up to 3 beyond the block's, whose values are never used.
   float buffer[kBufferFloats + 4 * kRowStride] __attribute__((aligned(64)));
   const int64_t n_begin = block.first_panel * kPanel;
@@ -124,7 +123,7 @@ BLADE_NOINLINE void multiply_block(const BlockShape& block, const Source& source
       const int64_t stop = run == kNoLimit ? n_end : min64(n_end, n + run - n % run);
       float* c = dst(batch, block.m + r, n);
       if (block.k == 0) zero_floats(c, stop - n);
-      epilogue(m_of_epilogue + r, n, stop, c);
+      epilogue(batch, block.m + r, n, stop, c);
       n = stop;
     }
   }

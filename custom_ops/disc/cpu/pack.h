@@ -18,25 +18,23 @@ inline int64_t packed_b_bytes(int64_t k, int64_t n) {
   return round_up(n, kPanel) * k * static_cast<int64_t>(sizeof(float));
 }
 
-// Packs rows [k_begin, k_end) of one panel. b points at the panel's first column.
-inline void pack_panel(const float* b, int64_t ldb, bool transposed, int64_t k_begin, int64_t k_end, int64_t columns,
-                       float* panel) {
+// Packs `depth` rows of one panel; b points at the first row's first column.
+inline void pack_panel(const float* b, int64_t ldb, bool transposed, int64_t depth, int64_t columns, float* dst) {
   if (transposed) {
-    float* dst = panel + k_begin * kPanel;
-    transpose_floats(b + k_begin, ldb, columns, k_end - k_begin, dst, kPanel);
+    transpose_floats(b, ldb, columns, depth, dst, kPanel);
     if (columns == kPanel) return;
-    for (int64_t k = k_begin; k < k_end; ++k) zero_floats(panel + k * kPanel + columns, kPanel - columns);
+    for (int64_t k = 0; k < depth; ++k) zero_floats(dst + k * kPanel + columns, kPanel - columns);
     return;
   }
-  for (int64_t k = k_begin; k < k_end; ++k) {
+  for (int64_t k = 0; k < depth; ++k) {
     const float* src = b + k * ldb;
-    float* dst = panel + k * kPanel;
+    float* row = dst + k * kPanel;
     if (columns == kPanel) {
-      store(dst, load(src));
-      store(dst + kLanes, load(src + kLanes));
+      store(row, load(src));
+      store(row + kLanes, load(src + kLanes));
     } else {
-      copy_floats(dst, src, columns);
-      zero_floats(dst + columns, kPanel - columns);
+      copy_floats(row, src, columns);
+      zero_floats(row + columns, kPanel - columns);
     }
   }
 }
@@ -47,7 +45,7 @@ inline void pack_panels(const float* b, int64_t ldb, bool transposed, int64_t k,
   for (int64_t p = first; p < last; ++p) {
     const int64_t column = p * kPanel;
     const float* src = transposed ? b + column * ldb : b + column;
-    pack_panel(src, ldb, transposed, 0, k, min64(n - column, kPanel), dst + p * k * kPanel);
+    pack_panel(src, ldb, transposed, k, min64(n - column, kPanel), dst + p * k * kPanel);
   }
 }
 

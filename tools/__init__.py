@@ -1,0 +1,1 @@
+"""Scripts of the checkout; nothing of it is installed."""

@@ -1,0 +1,46 @@
+"""The IR passes, in order. Each takes a module and gives an equivalent one; legality is checked after each in debug."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tf_blade.backends.disc.ir import legality
+from tf_blade.backends.disc.ir.values import Module
+from tf_blade.backends.disc.passes import (
+    attention,
+    canonicalize,
+    common_subexpressions,
+    fold_scale,
+    layer_norm,
+    pointwise,
+    softmax,
+)
+
+Pass = Callable[[Module], Module]
+
+PASSES: tuple[tuple[str, Pass], ...] = (
+    ("canonicalize", canonicalize.run),
+    ("common-subexpressions", common_subexpressions.run),
+    ("pointwise-functions", pointwise.run),
+    ("softmax", softmax.run),
+    ("layer-norm", layer_norm.run),
+    ("attention", attention.run),
+    ("fold-scale", fold_scale.run),
+    ("canonicalize-again", canonicalize.run),
+    ("common-subexpressions-again", common_subexpressions.run),
+)
+
+
+def run(module: Module, *, debug: bool = False, observe: Callable[[str, Module], None] | None = None) -> Module:
+    """Runs all passes. `observe` sees each pass's name and result.
+
+    Raises:
+        LegalityError: in debug, when a pass made an illegal module.
+    """
+    for name, step in PASSES:
+        module = step(module)
+        if debug:
+            legality.check(module)
+        if observe is not None:
+            observe(name, module)
+    return module

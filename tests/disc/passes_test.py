@@ -1,0 +1,208 @@
+"""IR passes: each keeps the numbers (by the NumPy interpreter) and finds what it is there to find."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from tf_blade.backends.disc import passes
+from tf_blade.backends.disc.ir import interpreter
+from tf_blade.backends.disc.ir.builder import Builder
+from tf_blade.backends.disc.ir.values import Module, Value
+from tf_blade.dtypes import DType
+from tf_blade.symbolic import symbol
+
+F = DType.FLOAT
+ROWS, SIZE = symbol("s0"), 16
+
+
+def kinds(module: Module) -> list[str]:
+    """Kinds of the ops, elementwise ones as their function."""
+    return [str(op.attrs["fn"]) if op.kind == "elementwise" else op.kind for op in module.ops()]
+
+
+def run_and_compare(test: absltest.TestCase, module: Module, *, rows: int = 5, tolerance: float = 2e-6) -> Module:
+    """Runs all passes in debug and checks that the results stay."""
+    optimized = passes.run(module, debug=True)
+    rng = np.random.default_rng(7)
+    inputs = []
+    for value in module.parameters:
+        shape = tuple(d if isinstance(d, int) else rows for d in value.shape)
+        inputs.append(rng.standard_normal(shape).astype(value.dtype.numpy))
+    for before, after in zip(interpreter.run(module, inputs), interpreter.run(optimized, inputs), strict=True):
+        scale = max(1.0, float(np.max(np.abs(before), initial=0)))
+        test.assertLess(float(np.max(np.abs(before - after), initial=0)), tolerance * scale)
+    return optimized
+
+
+def number(b: Builder, value: float, like: Value) -> Value:
+    return b.full(value, F, like.shape)
+
+
+def row_mean(b: Builder, x: Value) -> Value:
+    total = b.reduce("sum", x, [x.rank - 1], keepdims=True)
+    return b.elementwise("mul", total, b.full(1.0 / SIZE, F, total.shape))
+
+
+def over_rows(b: Builder, row: Value, like: Value) -> Value:
+    return b.broadcast_to(row, like.shape)
+
+
+def layer_norm_two_pass(b: Builder, x: Value, gamma: Value, beta: Value) -> Value:
+    centered = b.binary("sub", x, over_rows(b, row_mean(b, x), x))
+    variance = row_mean(b, b.elementwise("square", centered))
+    inverse = b.elementwise("rsqrt", b.binary("add", variance, b.full(1e-3, F, variance.shape)))
+    normal = b.elementwise("mul", centered, over_rows(b, inverse, x))
+    return b.binary("add", b.binary("mul", normal, gamma), beta)
+
+
+def layer_norm_moments(b: Builder, x: Value, gamma: Value, beta: Value) -> Value:
+    """x * (gamma * inverse) + (beta - mean * (gamma * inverse)), variance E[x^2] - E[x]^2."""
+    mean = row_mean(b, x)
+    variance = b.binary("sub", row_mean(b, b.elementwise("square", x)), b.elementwise("square", mean))
+    inverse = b.elementwise("rsqrt", b.binary("add", variance, b.full(1e-3, F, variance.shape)))
+    scale = b.binary("mul", inverse, gamma)
+    return b.binary("add", b.binary("mul", x, scale), b.binary("sub", beta, b.binary("mul", mean, scale)))
+
+
+def layer_norm_sqrt(b: Builder, x: Value, gamma: Value, beta: Value) -> Value:
+    mean = over_rows(b, row_mean(b, x), x)
+    variance = row_mean(b, b.elementwise("squared_difference", x, mean))
+    deviation = b.elementwise("sqrt", b.binary("add", variance, b.full(1e-3, F, variance.shape)))
+    normal = b.binary("div", b.binary("sub", x, mean), deviation)
+    return b.binary("add", b.binary("mul", gamma, normal), beta)
+
+
+def layer_norm_wrong(b: Builder, x: Value, gamma: Value, beta: Value) -> Value:
+    """epsilon outside of the square root: something else."""
+    centered = b.binary("sub", x, over_rows(b, row_mean(b, x), x))
+    deviation = b.elementwise("sqrt", row_mean(b, b.elementwise("square", centered)))
+    normal = b.binary("div", centered, b.binary("add", deviation, b.full(1e-3, F, deviation.shape)))
+    return b.binary("add", b.binary("mul", normal, gamma), beta)
+
+
+def gelu_erf(b: Builder, x: Value) -> Value:
+    inner = b.elementwise("erf", b.elementwise("mul", x, number(b, 1 / math.sqrt(2), x)))
+    return b.elementwise("mul", b.elementwise("mul", number(b, 0.5, x), x), b.elementwise("add", inner, number(b, 1, x)))
+
+
+def gelu_erfc(b: Builder, x: Value) -> Value:
+    """As TensorFlow writes it: 0.5 * x * erfc(-x / sqrt(2))."""
+    inner = b.elementwise("erfc", b.elementwise("mul", b.elementwise("neg", x), number(b, math.sqrt(0.5), x)))
+    return b.elementwise("mul", b.elementwise("mul", number(b, 0.5, x), x), inner)
+
+
+def gelu_tanh(b: Builder, x: Value) -> Value:
+    cube = b.elementwise("mul", x, b.elementwise("mul", x, x))
+    inner = b.elementwise("add", x, b.elementwise("mul", number(b, 0.044715, x), cube))
+    tanh = b.elementwise("tanh", b.elementwise("mul", number(b, math.sqrt(2 / math.pi), x), inner))
+    return b.elementwise("mul", x, b.elementwise("mul", number(b, 0.5, x), b.elementwise("add", tanh, number(b, 1, x))))
+
+
+def swish(b: Builder, x: Value) -> Value:
+    return b.elementwise("mul", x, b.elementwise("sigmoid", x))
+
+
+def hard_swish(b: Builder, x: Value) -> Value:
+    inner = b.elementwise("relu6", b.elementwise("add", x, number(b, 3.0, x)))
+    return b.elementwise("mul", x, b.elementwise("mul", inner, number(b, 1 / 6, x)))
+
+
+def almost_gelu(b: Builder, x: Value) -> Value:
+    inner = b.elementwise("erf", b.elementwise("mul", x, number(b, 0.7070, x)))
+    return b.elementwise("mul", b.elementwise("mul", number(b, 0.5, x), x), b.elementwise("add", inner, number(b, 1, x)))
+
+
+class PassesTest(parameterized.TestCase):
+    @parameterized.parameters(
+        (gelu_erf, "gelu_erf"), (gelu_erfc, "gelu_erf"), (gelu_tanh, "gelu_tanh"), (swish, "swish"), (hard_swish, "hard_swish")
+    )
+    def test_pointwise_functions(self, write: Callable[[Builder, Value], Value], expected: str) -> None:
+        b = Builder()
+        x = b.parameter(F, (ROWS, SIZE))
+        module = run_and_compare(self, b.module("m", [write(b, x)]))
+        self.assertEqual(kinds(module), ["parameter", expected])
+
+    def test_another_constant_is_another_function(self) -> None:
+        b = Builder()
+        x = b.parameter(F, (ROWS, SIZE))
+        self.assertNotIn("gelu_erf", kinds(run_and_compare(self, b.module("m", [almost_gelu(b, x)]))))
+
+    @parameterized.parameters(layer_norm_two_pass, layer_norm_moments, layer_norm_sqrt)
+    def test_layer_norm(self, write: Callable[[Builder, Value, Value, Value], Value]) -> None:
+        b = Builder()
+        x, gamma, beta = b.parameter(F, (ROWS, 3, SIZE)), b.parameter(F, (SIZE,)), b.parameter(F, (SIZE,))
+        module = run_and_compare(self, b.module("m", [write(b, x, gamma, beta)]))
+        self.assertEqual(kinds(module), ["parameter"] * 3 + ["layer_norm"])
+        (op,) = (op for op in module.ops() if op.kind == "layer_norm")
+        self.assertAlmostEqual(op.attrs["epsilon"], 1e-3, places=9)
+        self.assertEqual([v.op.attrs["index"] for v in op.operands], [0, 1, 2])
+
+    def test_epsilon_elsewhere_is_no_layer_norm(self) -> None:
+        b = Builder()
+        x, gamma, beta = b.parameter(F, (ROWS, SIZE)), b.parameter(F, (SIZE,)), b.parameter(F, (SIZE,))
+        self.assertNotIn("layer_norm", kinds(run_and_compare(self, b.module("m", [layer_norm_wrong(b, x, gamma, beta)]))))
+
+    @parameterized.parameters(False, True)
+    def test_softmax(self, log: bool) -> None:
+        b = Builder()
+        x = b.parameter(F, (ROWS, SIZE))
+        shifted = b.binary("sub", x, b.reduce("max", x, [1], keepdims=True))
+        exponential = b.elementwise("exp", shifted)
+        total = b.reduce("sum", exponential, [1], keepdims=True)
+        result = b.binary("sub", shifted, b.elementwise("log", total)) if log else b.binary("div", exponential, total)
+        module = run_and_compare(self, b.module("m", [result]))
+        self.assertEqual(kinds(module), ["parameter", "softmax"])
+
+    @parameterized.parameters("before", "after", "none")
+    def test_attention(self, scale: str) -> None:
+        b = Builder()
+        shape = (2, 4, ROWS, 8)
+        q, k, v = (b.parameter(F, shape) for _ in range(3))
+        mask = b.parameter(F, (2, 1, 1, ROWS))
+        query = b.elementwise("mul", q, number(b, 0.25, q)) if scale == "before" else q
+        scores = b.dot(query, b.transpose(k, (0, 1, 3, 2)))
+        if scale == "after":
+            scores = b.elementwise("div", scores, number(b, 4.0, scores))
+        probabilities = b.softmax(b.binary("add", scores, mask))
+        module = run_and_compare(self, b.module("m", [b.dot(probabilities, v)]))
+        self.assertEqual(kinds(module), ["parameter"] * 4 + ["attention"])
+
+    def test_batch_norm_goes_into_the_weights(self) -> None:
+        b = Builder()
+        x = b.parameter(F, (ROWS, 6, 6, 3))
+        w, gamma, beta = b.parameter(F, (3, 3, 3, 8), weight=True), *(b.parameter(F, (8,), weight=True) for _ in range(2))
+        y = b.conv2d(x, w, strides=(1, 1), dilations=(1, 1), low=(1, 1), high=(1, 1))
+        module = run_and_compare(self, b.module("m", [b.binary("add", b.binary("mul", y, gamma), beta)]))
+        (conv,) = (op for op in module.ops() if op.kind == "conv2d")
+        self.assertEqual(conv.operands[1].kind, "elementwise")
+        self.assertEqual([op.attrs["fn"] for op in module.ops() if op.kind == "elementwise"], ["mul", "add"])
+
+    def test_a_product_used_elsewhere_is_not_scaled(self) -> None:
+        b = Builder()
+        x, w = b.parameter(F, (ROWS, 8)), b.parameter(F, (8, 4), weight=True)
+        s = b.parameter(F, (4,), weight=True)
+        y = b.dot(x, w)
+        module = run_and_compare(self, b.module("m", [y, b.binary("mul", y, s)]))
+        self.assertEqual(kinds(module).count("dot"), 1)
+
+    def test_transposes_go_into_dot(self) -> None:
+        b = Builder()
+        x, y = b.parameter(F, (2, 5, 4)), b.parameter(F, (2, 6, 5))
+        result = b.transpose(b.dot(b.transpose(x, (0, 2, 1)), b.transpose(y, (0, 2, 1))), (0, 2, 1))
+        module = run_and_compare(self, b.module("m", [result]))
+        self.assertEqual(kinds(module), ["parameter", "parameter", "dot"])
+
+    def test_common_subexpressions(self) -> None:
+        b = Builder()
+        x = b.parameter(F, (ROWS, 4))
+        first, second = (b.elementwise("exp", b.elementwise("neg", x)) for _ in range(2))
+        module = run_and_compare(self, b.module("m", [b.elementwise("add", first, second)]))
+        self.assertEqual(kinds(module), ["parameter", "neg", "exp", "add"])
+
+
+if __name__ == "__main__":
+    absltest.main()

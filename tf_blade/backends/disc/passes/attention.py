@@ -1,0 +1,101 @@
+"""Recognizes scaled dot-product attention: softmax(scale * q k^T + mask) v, scale before or after the product."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tf_blade import symbolic
+from tf_blade.backends.disc.ir.builder import Builder
+from tf_blade.backends.disc.ir.values import Module, Op, Value
+from tf_blade.backends.disc.passes.rewriter import rewrite, splat_value
+from tf_blade.dtypes import DType
+
+
+@dataclasses.dataclass
+class _Scores:
+    """scale * q k^T + mask, taken apart."""
+
+    q: Value
+    k: Value
+    scale: float
+    mask: Value | None
+
+
+def run(module: Module) -> Module:
+    return rewrite(module, _rule)
+
+
+def _rule(b: Builder, op: Op) -> Value | None:
+    if op.kind != "dot" or op.attrs["transpose_a"] or op.result.rank < 3 or op.result.dtype != DType.FLOAT:
+        return None
+    weights, v = op.operands
+    if weights.kind != "softmax" or weights.op.attrs["log"] or v.rank != weights.rank:
+        return None
+    scores = _scores(b, weights.op.operands[0])
+    if scores is None or scores.q.rank != v.rank or scores.k.rank != v.rank:
+        return None
+    if op.attrs["transpose_b"]:
+        v = _swap_last_two(b, v)
+    return b.attention(scores.q, scores.k, v, scores.mask, scores.scale)
+
+
+def _scores(b: Builder, value: Value) -> _Scores | None:
+    """Peels the mask's addition, then scales, down to the product."""
+    mask: Value | None = None
+    product = value
+    if _is(value, "add"):
+        for candidate, other in (value.op.operands, value.op.operands[::-1]):
+            inner, _ = _peel_scale(candidate)
+            if inner.kind == "dot":
+                product, mask = candidate, _mask_of_rank(b, other)
+                break
+    product, scale = _peel_scale(product)
+    if product.kind != "dot" or product.op.operands[0].rank != product.op.operands[1].rank:
+        return None
+    q, k = product.op.operands
+    if product.op.attrs["transpose_a"]:
+        q = _swap_last_two(b, q)
+    if not product.op.attrs["transpose_b"]:
+        k = _swap_last_two(b, k)
+    q, scale_q = _peel_scale(q)
+    k, scale_k = _peel_scale(k)
+    return _Scores(q, k, scale * scale_q * scale_k, mask)
+
+
+def _peel_scale(value: Value) -> tuple[Value, float]:
+    """Takes multiplications and divisions by constants off."""
+    scale = 1.0
+    while value.kind == "elementwise" and value.op.attrs["fn"] in ("mul", "div"):
+        a, c = value.op.operands
+        number = splat_value(c)
+        if number is None and value.op.attrs["fn"] == "mul":
+            a, number = c, splat_value(a)
+        if number is None or number == 0.0:
+            break
+        scale = scale * number if value.op.attrs["fn"] == "mul" else scale / number
+        value = a
+    return value, scale
+
+
+def _mask_of_rank(b: Builder, mask: Value) -> Value:
+    """The mask with dimensions of 1 instead of a broadcast to the scores' shape."""
+    if mask.kind != "broadcast":
+        return mask
+    (source,) = mask.op.operands
+    axes = mask.op.attrs["axes"]
+    # a dimension that is 1 or not as decided at run time would need strides of its own
+    if any(dim != 1 and not symbolic.equal(dim, mask.shape[axis]) for dim, axis in zip(source.shape, axes, strict=True)):
+        return mask
+    shape: list[symbolic.Dim] = [1] * mask.rank
+    for dim, axis in zip(source.shape, axes, strict=True):
+        shape[axis] = dim
+    return b.reshape(source, shape)
+
+
+def _swap_last_two(b: Builder, value: Value) -> Value:
+    rank = value.rank
+    return b.transpose(value, (*range(rank - 2), rank - 1, rank - 2))
+
+
+def _is(value: Value, fn: str) -> bool:
+    return value.kind == "elementwise" and value.op.attrs["fn"] == fn

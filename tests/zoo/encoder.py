@@ -105,13 +105,14 @@ class _Block(tf.Module):
         self.norm1, self.norm1_bias = w.gain(width), w.bias(width)
         self.norm2, self.norm2_bias = w.gain(width), w.bias(width)
 
-    def heads(self, x: tf.Tensor) -> list[tf.Tensor]:
+    def heads(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Queries, keys and values, each [batch, heads, length, depth]."""
         batch, length = tf.shape(x)[0], tf.shape(x)[1]
         depth = self.out.shape[0] // self._heads
         flat = tf.matmul(x, self.qkv) + self.qkv_bias
         split = tf.reshape(flat, [batch, length, 3, self._heads, depth])
-        return list(tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]), num=3))
+        q, k, v = tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]), num=3)
+        return q, k, v
 
     def attend(self, q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
         """Scaled dot-product attention; `bias` is added to the scores."""

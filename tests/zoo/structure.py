@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tests.zoo.base import DEFAULT, Feeds, Sizes, Weights, float_input
+from tests.zoo.base import DEFAULT, Array, Feeds, Sizes, Weights, float_input
 
 v1 = tf.compat.v1
 
@@ -144,7 +144,7 @@ def tf1_graph(*, variables: str, seed: int) -> Callable[[Path], None]:
       seed: of the weights.
     """
 
-    def weight(name: str, value: np.ndarray) -> tf.Tensor:  # type: ignore[type-arg]
+    def weight(name: str, value: Array) -> tf.Tensor:
         if variables == "frozen":
             return tf.constant(value, name=name)
         return v1.get_variable(name, initializer=value, use_resource=variables == "resource")

@@ -9,8 +9,13 @@ import numpy as np
 
 
 class DType(enum.IntEnum):
-    """TensorFlow's DataType enum (tensorflow/core/framework/types.proto). Reference types are not supported."""
+    """TensorFlow's DataType enum (tensorflow/core/framework/types.proto).
 
+    `INVALID` is the unset attribute. Reference types (TF1's variables) are here so that graphs which hold them can be
+    read and written back; nothing computes with them.
+    """
+
+    INVALID = 0
     FLOAT = 1
     DOUBLE = 2
     INT32 = 3
@@ -36,8 +41,47 @@ class DType(enum.IntEnum):
     UINT64 = 23
     FLOAT8_E5M2 = 24
     FLOAT8_E4M3FN = 25
+    FLOAT8_E4M3FNUZ = 26
+    FLOAT8_E4M3B11FNUZ = 27
+    FLOAT8_E5M2FNUZ = 28
     INT4 = 29
     UINT4 = 30
+    INT2 = 31
+    UINT2 = 32
+    FLOAT4_E2M1FN = 33
+    FLOAT_REF = 101
+    DOUBLE_REF = 102
+    INT32_REF = 103
+    UINT8_REF = 104
+    INT16_REF = 105
+    INT8_REF = 106
+    STRING_REF = 107
+    COMPLEX64_REF = 108
+    INT64_REF = 109
+    BOOL_REF = 110
+    QINT8_REF = 111
+    QUINT8_REF = 112
+    QINT32_REF = 113
+    BFLOAT16_REF = 114
+    QINT16_REF = 115
+    QUINT16_REF = 116
+    UINT16_REF = 117
+    COMPLEX128_REF = 118
+    HALF_REF = 119
+    RESOURCE_REF = 120
+    VARIANT_REF = 121
+    UINT32_REF = 122
+    UINT64_REF = 123
+    FLOAT8_E5M2_REF = 124
+    FLOAT8_E4M3FN_REF = 125
+    FLOAT8_E4M3FNUZ_REF = 126
+    FLOAT8_E4M3B11FNUZ_REF = 127
+    FLOAT8_E5M2FNUZ_REF = 128
+    INT4_REF = 129
+    UINT4_REF = 130
+    INT2_REF = 131
+    UINT2_REF = 132
+    FLOAT4_E2M1FN_REF = 133
 
     @property
     def numpy(self) -> np.dtype:
@@ -48,6 +92,16 @@ class DType(enum.IntEnum):
     def size(self) -> int:
         """Bytes of one element."""
         return int(self.numpy.itemsize)
+
+    @property
+    def is_ref(self) -> bool:
+        """Whether it is a reference to a TF1 variable."""
+        return self >= DType.FLOAT_REF
+
+    @property
+    def ref(self) -> DType:
+        """The reference type of this type."""
+        return self if self.is_ref else DType(self + 100)
 
     @property
     def is_float(self) -> bool:

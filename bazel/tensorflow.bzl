@@ -1,12 +1,16 @@
 """The installed TensorFlow wheel as a repository, with the Python interpreter that imports it."""
 
 _PROBE = """
-import importlib.util, pathlib, sys
+import importlib.metadata, importlib.util, pathlib, sys
 spec = importlib.util.find_spec("tensorflow")
 if spec is None:
     sys.exit("no TensorFlow in " + sys.executable)
-print(pathlib.Path(spec.origin).parent)
-print(sys.executable)
+root = pathlib.Path(spec.origin).parent
+for distribution in importlib.metadata.distributions():
+    if distribution.metadata["Name"].replace("_", "-") in ("tensorflow", "tensorflow-cpu"):
+        if distribution.locate_file("tensorflow") == root:
+            print(root, sys.executable, distribution.version, sep="\\n")
+            break
 """
 
 def _python(repository):
@@ -26,7 +30,10 @@ def _installed_tensorflow_impl(repository):
     probe = repository.execute([python, "-c", _PROBE])
     if probe.return_code != 0:
         fail("{} has no TensorFlow 2.21: run tools/setup.sh, or set TF_BLADE_PYTHON. {}".format(python, probe.stderr))
-    package, interpreter = probe.stdout.strip().split("\n")
+    package, interpreter, version = probe.stdout.strip().split("\n")
+    if not version.startswith("2.21."):
+        fail("{} has TensorFlow {}; tf_blade needs 2.21.".format(python, version))
+    repository.file("version.bzl", "TF_VERSION = \"{}\"\n".format(version))
     for name in ["include", "libtensorflow_framework.so.2", "libtensorflow_cc.so.2"]:
         repository.symlink(package + "/" + name, name)
     repository.template("BUILD", Label("//bazel:tensorflow.BUILD.tpl"), {"%{interpreter}": interpreter})

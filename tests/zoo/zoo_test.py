@@ -30,7 +30,7 @@ class BuildTest(parameterized.TestCase):
     def test_builds_and_answers(self, model: zoo.ZooModel) -> None:
         loaded = tf.saved_model.load(str(zoo.saved(model.name)))
         first, second = model.example(seed=1), model.example(seed=2)
-        self.assertContainsSubset(set(first), set(loaded.signatures))
+        self.assertLessEqual(set(first), set(loaded.signatures))
         for signature, feeds in first.items():
             run = loaded.signatures[signature]
             results = run(**{name: tf.constant(value) for name, value in feeds.items()})

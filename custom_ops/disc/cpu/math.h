@@ -8,6 +8,7 @@
 #include "math_erf.h"
 #include "math_exp.h"
 #include "math_log.h"
+#include "math_mod.h"
 #include "math_pow.h"
 #include "math_trig.h"
 

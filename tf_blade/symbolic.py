@@ -20,7 +20,7 @@ Shape: TypeAlias = "tuple[Dim, ...]"
 DimProgram: TypeAlias = "tuple[tuple[str, int], ...]"
 
 
-class FloorDiv(sympy.Function):  # type: ignore[misc]
+class FloorDiv(sympy.Function):
     """floor(a / b) of integers, b > 0."""
 
     nargs = (2,)
@@ -63,7 +63,7 @@ class FloorDiv(sympy.Function):  # type: ignore[misc]
         return True if a.is_nonnegative and b.is_nonnegative else None
 
 
-class Mod(sympy.Function):  # type: ignore[misc]
+class Mod(sympy.Function):
     """a mod b of integers, b > 0, with the sign of b."""
 
     nargs = (2,)
@@ -84,7 +84,7 @@ class Mod(sympy.Function):  # type: ignore[misc]
         return True
 
 
-class BroadcastDim(sympy.Function):  # type: ignore[misc]
+class BroadcastDim(sympy.Function):
     """The dimension that a and b broadcast to: b where a is 1, else a. Needs a == b, a == 1 or b == 1."""
 
     nargs = (2,)

@@ -86,7 +86,9 @@ def layer_norm_wrong(b: Builder, x: Value, gamma: Value, beta: Value) -> Value:
 
 def gelu_erf(b: Builder, x: Value) -> Value:
     inner = b.elementwise("erf", b.elementwise("mul", x, number(b, 1 / math.sqrt(2), x)))
-    return b.elementwise("mul", b.elementwise("mul", number(b, 0.5, x), x), b.elementwise("add", inner, number(b, 1, x)))
+    return b.elementwise(
+        "mul", b.elementwise("mul", number(b, 0.5, x), x), b.elementwise("add", inner, number(b, 1, x))
+    )
 
 
 def gelu_erfc(b: Builder, x: Value) -> Value:
@@ -113,12 +115,18 @@ def hard_swish(b: Builder, x: Value) -> Value:
 
 def almost_gelu(b: Builder, x: Value) -> Value:
     inner = b.elementwise("erf", b.elementwise("mul", x, number(b, 0.7070, x)))
-    return b.elementwise("mul", b.elementwise("mul", number(b, 0.5, x), x), b.elementwise("add", inner, number(b, 1, x)))
+    return b.elementwise(
+        "mul", b.elementwise("mul", number(b, 0.5, x), x), b.elementwise("add", inner, number(b, 1, x))
+    )
 
 
 class PassesTest(parameterized.TestCase):
     @parameterized.parameters(
-        (gelu_erf, "gelu_erf"), (gelu_erfc, "gelu_erf"), (gelu_tanh, "gelu_tanh"), (swish, "swish"), (hard_swish, "hard_swish")
+        (gelu_erf, "gelu_erf"),
+        (gelu_erfc, "gelu_erf"),
+        (gelu_tanh, "gelu_tanh"),
+        (swish, "swish"),
+        (hard_swish, "hard_swish"),
     )
     def test_pointwise_functions(self, write: Callable[[Builder, Value], Value], expected: str) -> None:
         b = Builder()
@@ -144,7 +152,9 @@ class PassesTest(parameterized.TestCase):
     def test_epsilon_elsewhere_is_no_layer_norm(self) -> None:
         b = Builder()
         x, gamma, beta = b.parameter(F, (ROWS, SIZE)), b.parameter(F, (SIZE,)), b.parameter(F, (SIZE,))
-        self.assertNotIn("layer_norm", kinds(run_and_compare(self, b.module("m", [layer_norm_wrong(b, x, gamma, beta)]))))
+        self.assertNotIn(
+            "layer_norm", kinds(run_and_compare(self, b.module("m", [layer_norm_wrong(b, x, gamma, beta)])))
+        )
 
     @parameterized.parameters(False, True)
     def test_softmax(self, log: bool) -> None:
@@ -174,7 +184,10 @@ class PassesTest(parameterized.TestCase):
     def test_batch_norm_goes_into_the_weights(self) -> None:
         b = Builder()
         x = b.parameter(F, (ROWS, 6, 6, 3))
-        w, gamma, beta = b.parameter(F, (3, 3, 3, 8), weight=True), *(b.parameter(F, (8,), weight=True) for _ in range(2))
+        w, gamma, beta = (
+            b.parameter(F, (3, 3, 3, 8), weight=True),
+            *(b.parameter(F, (8,), weight=True) for _ in range(2)),
+        )
         y = b.conv2d(x, w, strides=(1, 1), dilations=(1, 1), low=(1, 1), high=(1, 1))
         module = run_and_compare(self, b.module("m", [b.binary("add", b.binary("mul", y, gamma), beta)]))
         (conv,) = (op for op in module.ops() if op.kind == "conv2d")

@@ -25,8 +25,9 @@ class TensorAttr:
     Attributes:
         dtype: element type.
         dims: static shape.
-        array: the values, read only and maybe a view of the message; None for types NumPy cannot hold (string, variant).
-        message: the serialized TensorProto it was read from, kept so that writing back is lossless; None when made here.
+        array: the values, read only and maybe a view of the message; None for types NumPy cannot hold (string,
+            variant).
+        message: the TensorProto it was read from, kept so that writing back is lossless; None when made here.
     """
 
     dtype: DType
@@ -55,4 +56,6 @@ class PlaceholderAttr:
 
 
 # bool before int: a bool is an int to Python. A list holds values of one of the other kinds.
-Attr: TypeAlias = "bool | int | float | bytes | DType | ShapeAttr | TensorAttr | FunctionAttr | PlaceholderAttr | list[Any]"
+Attr: TypeAlias = (
+    "bool | int | float | bytes | DType | ShapeAttr | TensorAttr | FunctionAttr | PlaceholderAttr | list[Any]"
+)

@@ -92,7 +92,7 @@ def lower_node(builder: Builder, node: Node, inputs: Sequence[Value]) -> list[Va
     for name, accepted in rule.types.items():
         dtype = node.attrs.get(name)
         if dtype not in accepted:
-            spelled = dtype.name.lower() if isinstance(dtype, DType) else dtype
+            spelled = dtype.name.lower() if isinstance(dtype, DType) else repr(dtype)
             raise Unsupported(f"{node.op} with {name}={spelled}", node.name)
     try:
         result = rule.lower(OpContext(builder, node, list(inputs)))
@@ -108,8 +108,9 @@ def lower_node(builder: Builder, node: Node, inputs: Sequence[Value]) -> list[Va
 def lower_graph(graph: Graph, *, name: str, weights: frozenset[str] = frozenset()) -> Module:
     """The module of a cluster's graph. Inputs named in `weights`, and variables' handles, become weight parameters.
 
-    Unknown dimensions that ops assume equal are given one symbol: the graph is lowered again with the substitution until
-    nothing new is assumed. The assumption stays checked at run time, because both inputs then name the same symbol.
+    Unknown dimensions that ops assume equal are given one symbol: the graph is lowered again with the substitution
+    until nothing new is assumed. The assumption stays checked at run time, because both inputs then name the same
+    symbol.
 
     Raises:
         Unsupported: a node cannot be lowered.
@@ -125,7 +126,9 @@ def lower_graph(graph: Graph, *, name: str, weights: frozenset[str] = frozenset(
 
 
 def _resolve(pairs: Sequence[tuple[sympy.Symbol, Dim]]) -> dict[sympy.Symbol, Dim]:
-    """A substitution that makes the pairs equal, where it can be had by replacing symbols with what does not hold them."""
+    """A substitution that makes the pairs equal, where it can be had by replacing symbols with what does not hold
+    them.
+    """
     mapping: dict[sympy.Symbol, Dim] = {}
     for key, dim in pairs:
         key_now, dim_now = symbolic.substitute(key, mapping), symbolic.substitute(dim, mapping)

@@ -1,7 +1,8 @@
 """Builds IR: one method for each op kind, plus the small conveniences that op rules need.
 
-Methods take and give Values, normalise attributes, skip what does nothing (a reshape to the same shape gives its operand)
-and keep `Value.sym` up to date. Conditions on dimensions that cannot be proven become constraints of the module.
+Methods take and give Values, normalise attributes, skip what does nothing (a reshape to the same shape gives its
+operand) and keep `Value.sym` up to date. Conditions on dimensions that cannot be proven become constraints of the
+module.
 """
 
 from __future__ import annotations
@@ -37,7 +38,13 @@ class Builder:
 
     # --- sources --------------------------------------------------------------------------------------------------
     def parameter(
-        self, dtype: DType, shape: Sequence[Dim], *, name: str = "", weight: bool = False, value: np.ndarray | None = None
+        self,
+        dtype: DType,
+        shape: Sequence[Dim],
+        *,
+        name: str = "",
+        weight: bool = False,
+        value: np.ndarray | None = None,
     ) -> Value:
         """Input number len(parameters). `value`: its symbolic content, where known."""
         attrs = {"index": len(self.parameters), "weight": weight, "name": name, "type": TensorType(dtype, tuple(shape))}
@@ -74,7 +81,9 @@ class Builder:
 
     # --- elementwise ----------------------------------------------------------------------------------------------
     def elementwise(self, fn: str, *operands: Value, dtype: DType | None = None) -> Value:
-        """`fn` of scalar.FNS; operands of one shape (see `binary` for broadcasting). `dtype` for convert and bitcast."""
+        """`fn` of scalar.FNS; operands of one shape (see `binary` for broadcasting). `dtype` for convert and
+        bitcast.
+        """
         attrs: dict[str, Any] = {"fn": fn}
         if dtype is not None:
             attrs["dtype"] = dtype
@@ -94,7 +103,8 @@ class Builder:
         return [self.broadcast_to(item, shape) for item in operands]
 
     def common_shape(self, *shapes: Shape) -> Shape:
-        """NumPy's broadcast of shapes. Two unknown dimensions that meet are taken to be equal, which becomes a constraint.
+        """NumPy's broadcast of shapes. Two unknown dimensions that meet are taken to be equal, which becomes a
+        constraint.
 
         Raises:
             Unsupported: they cannot be broadcast.
@@ -141,7 +151,9 @@ class Builder:
         """Result axis i is operand axis perm[i]."""
         return x if list(perm) == list(range(x.rank)) else self._make("transpose", (x,), {"perm": tuple(perm)})
 
-    def slice(self, x: Value, starts: Sequence[Dim], sizes: Sequence[Dim], strides: Sequence[int] | None = None) -> Value:
+    def slice(
+        self, x: Value, starts: Sequence[Dim], sizes: Sequence[Dim], strides: Sequence[int] | None = None
+    ) -> Value:
         """result[i] = x[starts + i * strides]; the caller answers for the range. Negative strides walk backwards."""
         steps = tuple(strides) if strides is not None else (1,) * x.rank
         if all(s == 1 for s in steps) and all(s == 0 for s in starts) and symbolic.same_shape(x.shape, tuple(sizes)):
@@ -153,7 +165,9 @@ class Builder:
         starts = [symbolic.sub(d, 1) if i in axes else 0 for i, d in enumerate(x.shape)]
         return self.slice(x, starts, x.shape, [-1 if i in axes else 1 for i in range(x.rank)])
 
-    def pad(self, x: Value, low: Sequence[Dim], high: Sequence[Dim], *, value: Value | None = None, mode: str = "constant") -> Value:
+    def pad(
+        self, x: Value, low: Sequence[Dim], high: Sequence[Dim], *, value: Value | None = None, mode: str = "constant"
+    ) -> Value:
         """Pads each axis; `value` is a scalar, 0 when not given. Modes: constant, reflect, symmetric."""
         if all(item == 0 for item in (*low, *high)):
             return x
@@ -207,29 +221,63 @@ class Builder:
         return self._make("dot", (a, b), {"transpose_a": transpose_a, "transpose_b": transpose_b})
 
     def conv2d(
-        self, x: Value, w: Value, *, strides: Sequence[int], dilations: Sequence[int], low: Sequence[Dim],
-        high: Sequence[Dim], groups: int = 1,
+        self,
+        x: Value,
+        w: Value,
+        *,
+        strides: Sequence[int],
+        dilations: Sequence[int],
+        low: Sequence[Dim],
+        high: Sequence[Dim],
+        groups: int = 1,
     ) -> Value:
         """NHWC by HWIO; two values each for height and width. groups == channels is depthwise."""
         attrs = {"strides": tuple(strides), "dilations": tuple(dilations), "low": tuple(low), "high": tuple(high)}
         return self._make("conv2d", (x, w), {**attrs, "groups": groups})
 
     def conv2d_transpose(
-        self, dy: Value, w: Value, *, strides: Sequence[int], dilations: Sequence[int], low: Sequence[Dim],
-        high: Sequence[Dim], size: Sequence[Dim],
+        self,
+        dy: Value,
+        w: Value,
+        *,
+        strides: Sequence[int],
+        dilations: Sequence[int],
+        low: Sequence[Dim],
+        high: Sequence[Dim],
+        size: Sequence[Dim],
     ) -> Value:
         """Gradient of conv2d for its input, of spatial size `size`."""
         attrs = {"strides": tuple(strides), "dilations": tuple(dilations), "low": tuple(low), "high": tuple(high)}
         return self._make("conv2d_transpose", (dy, w), {**attrs, "size": tuple(size)})
 
     def pool2d(
-        self, kind: str, x: Value, *, window: Sequence[int], strides: Sequence[int], low: Sequence[Dim], high: Sequence[Dim]
+        self,
+        kind: str,
+        x: Value,
+        *,
+        window: Sequence[int],
+        strides: Sequence[int],
+        low: Sequence[Dim],
+        high: Sequence[Dim],
     ) -> Value:
-        attrs = {"kind": kind, "window": tuple(window), "strides": tuple(strides), "low": tuple(low), "high": tuple(high)}
+        attrs = {
+            "kind": kind,
+            "window": tuple(window),
+            "strides": tuple(strides),
+            "low": tuple(low),
+            "high": tuple(high),
+        }
         return self._make("pool2d", (x,), attrs)
 
-    def resize(self, kind: str, x: Value, size: Sequence[Dim], *, align_corners: bool, half_pixel_centers: bool) -> Value:
-        attrs = {"kind": kind, "size": tuple(size), "align_corners": align_corners, "half_pixel_centers": half_pixel_centers}
+    def resize(
+        self, kind: str, x: Value, size: Sequence[Dim], *, align_corners: bool, half_pixel_centers: bool
+    ) -> Value:
+        attrs = {
+            "kind": kind,
+            "size": tuple(size),
+            "align_corners": align_corners,
+            "half_pixel_centers": half_pixel_centers,
+        }
         return self._make("resize", (x,), attrs)
 
     def softmax(self, x: Value, *, log: bool = False) -> Value:

@@ -1,4 +1,6 @@
-"""Runs a module in NumPy, op by op, by the specs' references: the IR's meaning, and what generated code is tested against."""
+"""Runs a module in NumPy, op by op, by the specs' references: the IR's meaning, and what generated code is tested
+against.
+"""
 
 from __future__ import annotations
 

@@ -147,8 +147,14 @@ _fn("xdivy", 2, _F, _quiet(lambda a, b: np.where(a == 0, np.zeros((), a.dtype), 
 _fn("xlogy", 2, _F, _wide(lambda a, b: np.where(a == 0, 0.0, a * np.log(b))), cost=0.5)
 _fn("floor_div", 2, _N, _quiet(np.floor_divide), cost=1.0, may_fail=True)
 _fn("floor_mod", 2, _N, _quiet(np.mod), cost=1.5, may_fail=True)
-_fn("truncate_div", 2, _I, _quiet(lambda a, b: (np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b))).astype(a.dtype)),
-    cost=1.0, may_fail=True)
+_fn(
+    "truncate_div",
+    2,
+    _I,
+    _quiet(lambda a, b: (np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b))).astype(a.dtype)),
+    cost=1.0,
+    may_fail=True,
+)
 _fn("truncate_mod", 2, _N, _quiet(np.fmod), cost=1.5, may_fail=True)
 for _name, _np in [
     ("equal", np.equal),

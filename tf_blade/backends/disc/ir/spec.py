@@ -1,8 +1,8 @@
 """One spec for each kind of op: shape rule, NumPy reference, cost. The table `SPECS` is the IR's definition.
 
-`infer` maps operand types and attributes to result types and raises `ValueError` when they are illegal; the builder uses
-it to make ops and the legality check to examine them. `reference` computes the results in NumPy; attributes that hold
-Dims arrive evaluated to ints. The families register themselves: see `specs_*.py`, imported at the end.
+`infer` maps operand types and attributes to result types and raises `ValueError` when they are illegal; the builder
+uses it to make ops and the legality check to examine them. `reference` computes the results in NumPy; attributes that
+hold Dims arrive evaluated to ints. The families register themselves: see `specs_*.py`, imported at the end.
 """
 
 from __future__ import annotations

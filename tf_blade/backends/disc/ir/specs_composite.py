@@ -28,12 +28,14 @@ def softmax_reference(x: np.ndarray, log: bool = False) -> np.ndarray:
         return (shifted - np.log(total) if log else np.exp(shifted) / total).astype(x.dtype)
 
 
-register("softmax", _softmax, lambda operands, attrs: [softmax_reference(operands[0], attrs["log"])], flops=flops_scaled(5))
+register(
+    "softmax", _softmax, lambda operands, attrs: [softmax_reference(operands[0], attrs["log"])], flops=flops_scaled(5)
+)
 
 
 # layer_norm(x, gamma?, beta?) {epsilon: float, scale: bool, center: bool}: normalizes the last axis:
-# (x - mean) / sqrt(variance + epsilon) [* gamma] [+ beta]; gamma and beta are [last dimension]. `scale` and `center` say
-# whether gamma and beta are there.
+# (x - mean) / sqrt(variance + epsilon) [* gamma] [+ beta]; gamma and beta are [last dimension]. `scale` and `center`
+# say whether gamma and beta are there.
 def _layer_norm(types: Types, attrs: Attrs) -> Types:
     require(types[0].rank >= 1 and types[0].dtype.is_float, "layer_norm: of a float tensor with an axis")
     require(len(types) == 1 + attrs["scale"] + attrs["center"], "layer_norm: operands")

@@ -169,8 +169,8 @@ def _dot_flops(op: Op) -> Dim:
 register("dot", _dot, _dot_reference, flops=_dot_flops)
 
 
-# conv2d(x [N,H,W,C], w [KH,KW,C/groups,O]) {strides, dilations: 2 ints, low, high: 2 Dims of zero padding, groups: int}.
-# Depthwise convolution is groups == C with w [KH,KW,1,C*multiplier].
+# conv2d(x [N,H,W,C], w [KH,KW,C/groups,O]) {strides, dilations: 2 ints, low, high: 2 Dims of zero padding, groups:
+# int}. Depthwise convolution is groups == C with w [KH,KW,1,C*multiplier].
 def conv_output_dim(size: Dim, window: Dim, stride: int, dilation: int, low: Dim, high: Dim) -> Dim:
     """Number of window positions along one axis."""
     extent = add(mul(sub(window, 1), dilation), 1)
@@ -184,8 +184,9 @@ def _conv2d(types: Types, attrs: Attrs) -> Types:
     static = isinstance(channels, int) and isinstance(w.shape[2], int)
     require(not static or mul(w.shape[2], groups) == channels, f"conv2d: {channels} channels, {w.shape[2]} x {groups}")
     spatial = tuple(
-        conv_output_dim(x.shape[1 + i], w.shape[i], attrs["strides"][i], attrs["dilations"][i], attrs["low"][i],
-                        attrs["high"][i])
+        conv_output_dim(
+            x.shape[1 + i], w.shape[i], attrs["strides"][i], attrs["dilations"][i], attrs["low"][i], attrs["high"][i]
+        )
         for i in range(2)
     )
     return [TensorType(x.dtype, (x.shape[0], *spatial, w.shape[3]))]
@@ -199,8 +200,8 @@ def _conv2d_flops(op: Op) -> Dim:
 register("conv2d", _conv2d, reference_conv.conv2d, flops=_conv2d_flops, dim_attrs=("low", "high"))
 
 
-# conv2d_transpose(dy [N,OH,OW,O], w [KH,KW,C,O]) {strides, dilations, low, high, size: (H, W) Dims}: the gradient of conv2d
-# (groups 1) for its input, i.e. TensorFlow's Conv2DBackpropInput; result [N,H,W,C].
+# conv2d_transpose(dy [N,OH,OW,O], w [KH,KW,C,O]) {strides, dilations, low, high, size: (H, W) Dims}: the gradient of
+# conv2d (groups 1) for its input, i.e. TensorFlow's Conv2DBackpropInput; result [N,H,W,C].
 def _conv2d_transpose(types: Types, attrs: Attrs) -> Types:
     dy, w = types
     require(dy.rank == 4 and w.rank == 4 and dy.dtype == w.dtype, "conv2d_transpose: NHWC and HWIO of one type")
@@ -213,13 +214,16 @@ def _conv2d_transpose_flops(op: Op) -> Dim:
 
 
 register(
-    "conv2d_transpose", _conv2d_transpose, reference_conv.conv2d_transpose, flops=_conv2d_transpose_flops,
+    "conv2d_transpose",
+    _conv2d_transpose,
+    reference_conv.conv2d_transpose,
+    flops=_conv2d_transpose_flops,
     dim_attrs=("low", "high", "size"),
 )
 
 
-# pool2d(x [N,H,W,C]) {kind: max|avg, window, strides: 2 ints, low, high: 2 Dims}: padding does not take part (avg divides by
-# the number of elements inside the image)
+# pool2d(x [N,H,W,C]) {kind: max|avg, window, strides: 2 ints, low, high: 2 Dims}: padding does not take part (avg
+# divides by the number of elements inside the image)
 def _pool2d(types: Types, attrs: Attrs) -> Types:
     x = types[0]
     require(x.rank == 4 and attrs["kind"] in ("max", "avg"), "pool2d: NHWC, max or avg")

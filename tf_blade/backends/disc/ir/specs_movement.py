@@ -16,8 +16,8 @@ Types = Sequence[TensorType]
 Arrays = Sequence[np.ndarray]
 
 
-# parameter {index: int, weight: bool, name: str, type: TensorType}: input `index` of the executable. A weight is the same
-# in every call until the host says otherwise.
+# parameter {index: int, weight: bool, name: str, type: TensorType}: input `index` of the executable. A weight is the
+# same in every call until the host says otherwise.
 def _no_parameter(operands: Arrays, attrs: Attrs) -> Arrays:
     raise ValueError("a parameter's value comes from the caller")
 
@@ -58,13 +58,17 @@ def _iota(operands: Arrays, attrs: Attrs) -> Arrays:
 
 
 register(
-    "iota", lambda types, attrs: [TensorType(attrs["dtype"], tuple(attrs["shape"]))], _iota, flops=no_flops,
+    "iota",
+    lambda types, attrs: [TensorType(attrs["dtype"], tuple(attrs["shape"]))],
+    _iota,
+    flops=no_flops,
     dim_attrs=("shape",),
 )
 
 
-# broadcast {shape, axes: tuple[int]}: operand axis i becomes result axis axes[i] (ascending). An operand dimension equals
-# the result's or is 1; where that is not known statically it is decided at run time (see Constraint "broadcast").
+# broadcast {shape, axes: tuple[int]}: operand axis i becomes result axis axes[i] (ascending). An operand dimension
+# equals the result's or is 1; where that is not known statically it is decided at run time (see Constraint
+# "broadcast").
 def _broadcast(types: Types, attrs: Attrs) -> Types:
     shape, axes = tuple(attrs["shape"]), attrs["axes"]
     require(len(axes) == types[0].rank, "broadcast: one axis for each operand dimension")
@@ -94,7 +98,10 @@ def _reshape(types: Types, attrs: Attrs) -> Types:
 
 
 register(
-    "reshape", _reshape, lambda operands, attrs: [operands[0].reshape(attrs["shape"])], flops=no_flops,
+    "reshape",
+    _reshape,
+    lambda operands, attrs: [operands[0].reshape(attrs["shape"])],
+    flops=no_flops,
     dim_attrs=("shape",),
 )
 
@@ -109,8 +116,8 @@ def _transpose(types: Types, attrs: Attrs) -> Types:
 register("transpose", _transpose, lambda operands, attrs: [np.transpose(operands[0], attrs["perm"])], flops=no_flops)
 
 
-# slice {starts, sizes, strides: ints, nonzero}: result[i] = operand[starts + i * strides]. The maker of the op answers for
-# all indices being in range. A negative stride walks backwards from its start.
+# slice {starts, sizes, strides: ints, nonzero}: result[i] = operand[starts + i * strides]. The maker of the op answers
+# for all indices being in range. A negative stride walks backwards from its start.
 def _slice(types: Types, attrs: Attrs) -> Types:
     for name in ("starts", "sizes", "strides"):
         require(len(attrs[name]) == types[0].rank, f"slice: one of {name} for each dimension")
@@ -128,8 +135,8 @@ def _slice_reference(operands: Arrays, attrs: Attrs) -> Arrays:
 register("slice", _slice, _slice_reference, flops=no_flops, dim_attrs=("starts", "sizes"))
 
 
-# pad(x, value) {low, high, mode}: mode "constant" writes the scalar `value`; "reflect" and "symmetric" mirror without and
-# with the edge, and ignore it. low, high >= 0.
+# pad(x, value) {low, high, mode}: mode "constant" writes the scalar `value`; "reflect" and "symmetric" mirror without
+# and with the edge, and ignore it. low, high >= 0.
 def _pad(types: Types, attrs: Attrs) -> Types:
     require(types[1].rank == 0 and types[1].dtype == types[0].dtype, "pad: value is a scalar of the operand's type")
     require(attrs["mode"] in ("constant", "reflect", "symmetric"), f"pad: mode {attrs['mode']}")
@@ -162,8 +169,8 @@ def _concat(types: Types, attrs: Attrs) -> Types:
 register("concat", _concat, lambda operands, attrs: [np.concatenate(operands, attrs["axis"])], flops=no_flops)
 
 
-# gather(x, indices) {axis, batch_dims}: tf.gather. Result shape x[:axis] + indices[batch_dims:] + x[axis+1:]. An index out
-# of range is an error of the call.
+# gather(x, indices) {axis, batch_dims}: tf.gather. Result shape x[:axis] + indices[batch_dims:] + x[axis+1:]. An index
+# out of range is an error of the call.
 def _gather(types: Types, attrs: Attrs) -> Types:
     x, indices = types
     axis, batch = attrs["axis"], attrs["batch_dims"]
@@ -189,7 +196,8 @@ def _gather_reference(operands: Arrays, attrs: Attrs) -> Arrays:
 register("gather", _gather, _gather_reference, flops=no_flops)
 
 
-# gather_nd(x, indices) {batch_dims}: tf.gather_nd. indices[..., k] addresses the k dimensions after the batch dimensions.
+# gather_nd(x, indices) {batch_dims}: tf.gather_nd. indices[..., k] addresses the k dimensions after the batch
+# dimensions.
 def _gather_nd(types: Types, attrs: Attrs) -> Types:
     x, indices = types
     batch = attrs["batch_dims"]
@@ -205,14 +213,15 @@ def _gather_nd_reference(operands: Arrays, attrs: Attrs) -> Arrays:
     if np.any(indices < 0) or np.any(indices >= limits):
         raise IndexError("gather_nd: index out of range")
     lead = np.indices(indices.shape[:-1])[:batch]
-    return [np.asarray(x[(*lead, *np.moveaxis(indices, -1, 0))])]
+    address = (*lead, *np.moveaxis(indices, -1, 0))
+    return [np.asarray(x[address])]
 
 
 register("gather_nd", _gather_nd, _gather_nd_reference, flops=no_flops)
 
 
-# scatter(x, indices, updates) {mode}: x with updates written ("update", the last one wins) or added ("add") at the places
-# that indices[..., k] address in the first k dimensions. An index out of range is an error of the call.
+# scatter(x, indices, updates) {mode}: x with updates written ("update", the last one wins) or added ("add") at the
+# places that indices[..., k] address in the first k dimensions. An index out of range is an error of the call.
 def _scatter(types: Types, attrs: Attrs) -> Types:
     x, indices, updates = types
     depth = indices.shape[-1]

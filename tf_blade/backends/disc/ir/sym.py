@@ -1,7 +1,7 @@
 """Symbolic content of small integer tensors: what shape arithmetic computes, without running it.
 
-TensorFlow graphs compute shapes with ordinary ops (Shape, StridedSlice, Pack, Mul, …). Here the IR ops of such chains are
-evaluated on object arrays of Dims, so that a Reshape sees `[s0, 12, s1, 64]` and not an opaque tensor.
+TensorFlow graphs compute shapes with ordinary ops (Shape, StridedSlice, Pack, Mul, …). Here the IR ops of such chains
+are evaluated on object arrays of Dims, so that a Reshape sees `[s0, 12, s1, 64]` and not an opaque tensor.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def evaluate(op: Op) -> list[np.ndarray | None]:
     value = op.results[0]
     if value.dtype not in _INTEGERS or not is_static(value.shape) or len(op.results) != 1:
         return [None] * len(op.results)
-    if value.type.num_elements > MAX_ELEMENTS:  # type: ignore[operator]
+    if value.type.num_elements > MAX_ELEMENTS:
         return [None]
     handler = _HANDLERS.get(op.kind)
     if handler is None or any(item.sym is None for item in op.operands):

@@ -4,9 +4,9 @@
     def relu(ctx: OpContext) -> Value:
         return ctx.b.elementwise("relu", ctx.inputs[0])
 
-A rule raises `Unsupported(reason)` for whatever it does not do exactly as TensorFlow does. Running a rule on a throwaway
-builder is the support check, and its results' types and symbolic contents are the shape inference: there is no second
-list of ops, types or shapes anywhere.
+A rule raises `Unsupported(reason)` for whatever it does not do exactly as TensorFlow does. Running a rule on a
+throwaway builder is the support check, and its results' types and symbolic contents are the shape inference: there is
+no second list of ops, types or shapes anywhere.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ class OpContext:
 
     def ints(self, name: str) -> tuple[int, ...]:
         """A list(int) attribute."""
-        return tuple(int(item) for item in self.node.attrs.get(name, []))  # type: ignore[union-attr, arg-type]
+        values = self.node.attrs.get(name, [])
+        return tuple(int(item) for item in values) if isinstance(values, list) else ()
 
     def const(self, index: int) -> np.ndarray:
         """The content of an input that must be known when compiling.

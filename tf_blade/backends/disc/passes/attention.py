@@ -84,7 +84,9 @@ def _mask_of_rank(b: Builder, mask: Value) -> Value:
     (source,) = mask.op.operands
     axes = mask.op.attrs["axes"]
     # a dimension that is 1 or not as decided at run time would need strides of its own
-    if any(dim != 1 and not symbolic.equal(dim, mask.shape[axis]) for dim, axis in zip(source.shape, axes, strict=True)):
+    if any(
+        dim != 1 and not symbolic.equal(dim, mask.shape[axis]) for dim, axis in zip(source.shape, axes, strict=True)
+    ):
         return mask
     shape: list[symbolic.Dim] = [1] * mask.rank
     for dim, axis in zip(source.shape, axes, strict=True):

@@ -1,8 +1,8 @@
 """Brings the IR into the forms that later passes and the code generator look for.
 
 - reshapes and transposes are combined; transposes of the last two axes go into `dot`
-- a reshape that only adds or drops dimensions of size 1 goes into the broadcast after it, and sinks below elementwise ops:
-  `broadcast(reshape(reduce(x)))` becomes `broadcast(reduce(x))`, whichever keepdims the model was written with
+- a reshape that only adds or drops dimensions of size 1 goes into the broadcast after it, and sinks below elementwise
+ops:   `broadcast(reshape(reduce(x)))` becomes `broadcast(reduce(x))`, whichever keepdims the model was written with
 - broadcasts are combined
 """
 
@@ -114,7 +114,9 @@ def unit_mapping(source: Shape, result: Shape) -> tuple[int, ...] | None:
 
 
 def _elementwise(b: Builder, op: Op) -> Value | None:
-    """elementwise(reshape(a), splat, reshape(b)) -> reshape(elementwise(a, splat, b)) where the reshapes only add 1s."""
+    """elementwise(reshape(a), splat, reshape(b)) -> reshape(elementwise(a, splat, b)) where the reshapes only add
+    1s.
+    """
     sources = [x.op.operands[0] if x.kind == "reshape" else None for x in op.operands]
     shape = next((x.shape for x in sources if x is not None), None)
     if shape is None or unit_mapping(shape, op.result.shape) is None:

@@ -1,8 +1,8 @@
 """Folds a multiplication by weights into the convolution or product before it: conv(x, w) * s becomes conv(x, w * s).
 
-`s` is a vector along the output channels, or a number, that depends on weights alone, so w * s is computed once by the init
-program. This is how an inference batch norm disappears: its scale goes here, its shift stays as a fused epilogue. A bias in
-between is scaled too: (conv(x, w) + b) * s = conv(x, w * s) + b * s.
+`s` is a vector along the output channels, or a number, that depends on weights alone, so w * s is computed once by the
+init program. This is how an inference batch norm disappears: its scale goes here, its shift stays as a fused epilogue.
+A bias in between is scaled too: (conv(x, w) + b) * s = conv(x, w * s) + b * s.
 """
 
 from __future__ import annotations

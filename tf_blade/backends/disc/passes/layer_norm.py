@@ -1,10 +1,10 @@
 """Recognizes layer normalization over the last axis, however it was written.
 
-Frameworks spell it in many ways: two-pass or E[x^2] - E[x]^2 variance, x * inv + (beta - mean * inv), gamma folded in the
-inverse deviation or not. So the pass does not match forms. It collects the elementwise and row-reduction ops that end in
-a candidate root and read one full tensor and at most two vectors along the last axis, evaluates them in float64 on random
-rows, and compares with the definition for each way to name the vectors and each epsilon that occurs. What agrees on
-random numbers is layer normalization; rows of tiny variance tell where epsilon stands.
+Frameworks spell it in many ways: two-pass or E[x^2] - E[x]^2 variance, x * inv + (beta - mean * inv), gamma folded in
+the inverse deviation or not. So the pass does not match forms. It collects the elementwise and row-reduction ops that
+end in a candidate root and read one full tensor and at most two vectors along the last axis, evaluates them in float64
+on random rows, and compares with the definition for each way to name the vectors and each epsilon that occurs. What
+agrees on random numbers is layer normalization; rows of tiny variance tell where epsilon stands.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def _rule(b: Builder, op: Op) -> Value | None:
 
 
 def _extend(b: Builder, op: Op) -> Value | None:
-    """layer_norm(x) * gamma and layer_norm(x) + beta: ops are visited operands first, so the core is found before them."""
+    """layer_norm(x) * gamma and layer_norm(x) + beta: ops are visited operands first, so the core is found before
+    them.
+    """
     if op.kind != "elementwise" or op.attrs["fn"] not in ("mul", "add"):
         return None
     for normal, factor in (op.operands, op.operands[::-1]):

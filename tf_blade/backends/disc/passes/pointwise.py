@@ -1,9 +1,9 @@
 """Recognizes GELU (erf and tanh), swish and hard-swish, however they were written.
 
-A chain of elementwise ops that reads one tensor and otherwise only constants is a function of one number. It is evaluated
-in float64 on a grid and compared with each known function: whatever agrees everywhere to 1e-6 is that function, be it
-written with 0.5 * x * (1 + erf(x / sqrt(2))), x * (0.5 + 0.5 * erf(...)) or erfc. A model that spells one of its
-constants differently in the fifth digit is a different function and is left alone.
+A chain of elementwise ops that reads one tensor and otherwise only constants is a function of one number. It is
+evaluated in float64 on a grid and compared with each known function: whatever agrees everywhere to 1e-6 is that
+function, be it written with 0.5 * x * (1 + erf(x / sqrt(2))), x * (0.5 + 0.5 * erf(...)) or erfc. A model that spells
+one of its constants differently in the fifth digit is a different function and is left alone.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def _rule(b: Builder, op: Op) -> Value | None:
 def _single_leaf(root: Op) -> Value | None:
     """The one tensor that a chain of elementwise ops ending in `root` reads, or None when it is no such chain.
 
-    The leaf is the nearest value that all paths come from: the search goes down through elementwise ops and stops at the
-    first value that leaves only one.
+    The leaf is the nearest value that all paths come from: the search goes down through elementwise ops and stops at
+    the first value that leaves only one.
     """
     members: list[Op] = [root]
     frontier: list[Value] = []
@@ -84,5 +84,3 @@ def _evaluate(value: Value, leaf: Value, grid: np.ndarray, memo: dict[Value, np.
         operands = [_evaluate(item, leaf, grid, memo) for item in value.op.operands]
         memo[value] = np.asarray(FNS[value.op.attrs["fn"]].reference(*operands), np.float64)
     return memo[value]
-
-

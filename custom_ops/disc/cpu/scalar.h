@@ -13,6 +13,16 @@
 
 namespace blade {
 
+// Reads one element. A bool is read as a byte and compared, since compilers do not vectorize loads of bool.
+template <typename T>
+BLADE_INLINE T load(const T* p) {
+  if constexpr (std::is_same_v<T, bool>) {
+    return *reinterpret_cast<const uint8_t*>(p) != 0;
+  } else {
+    return *p;
+  }
+}
+
 // Defines fn_<name> for the four float types by an expression of x (or a and b) of type F, float or double.
 #define BLADE_FLOAT_UNARY(name, expression)                                                     \
   template <typename F>                                                                         \

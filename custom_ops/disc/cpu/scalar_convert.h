@@ -71,6 +71,8 @@ BLADE_INLINE To fn_convert(From x) {
     } else {
       return static_cast<To>(truncate_to_i32(x));
     }
+  } else if constexpr (std::is_same_v<From, bool>) {
+    return x ? To(1) : To(0);  // which compilers vectorize, unlike the conversion
   } else {
     return static_cast<To>(x);
   }

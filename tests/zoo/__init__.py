@@ -3,8 +3,8 @@
 Tests and benchmarks take them by name: `zoo.saved("chain")` is a folder, `zoo.get("chain").example()` its inputs.
 """
 
-from tests.zoo.base import DEFAULT, Feeds, Sizes, ZooModel
+from tests.zoo.base import DEFAULT, Array, Feeds, Sizes, ZooModel
 from tests.zoo.cache import saved
 from tests.zoo.registry import FULL, SMALL, get
 
-__all__ = ["DEFAULT", "FULL", "SMALL", "Feeds", "Sizes", "ZooModel", "get", "saved"]
+__all__ = ["DEFAULT", "FULL", "SMALL", "Array", "Feeds", "Sizes", "ZooModel", "get", "saved"]

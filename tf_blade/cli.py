@@ -1,0 +1,205 @@
+"""The command `tf-blade`: optimize, inspect, verify, bench."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tf_blade import observe
+from tf_blade.errors import TfBladeError
+from tf_blade.settings import Settings
+
+EXIT_OK, EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+Sample = dict[str, np.ndarray]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; gives the exit status: 0 done, 1 an error (one line on standard error), 2 usage, 130 Ctrl-C."""
+    arguments = _parser().parse_args(argv)
+    # TensorFlow reads these once, when it is imported
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        observe.configure()
+        return int(arguments.run(arguments))
+    except (TfBladeError, ValueError) as error:
+        print(f"tf-blade: {error}", file=sys.stderr)
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        print("tf-blade: interrupted; nothing was written", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tf-blade", description="Makes TensorFlow SavedModels faster.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    _add_optimize(commands)
+    _add_inspect(commands)
+    _add_verify(commands)
+    _add_bench(commands)
+    return parser
+
+
+def _add_optimize(commands: Any) -> None:
+    parser = commands.add_parser("optimize", help="write an optimized copy of a SavedModel")
+    parser.add_argument("src", help="folder of the SavedModel")
+    parser.add_argument("dst", help="folder to write; must not exist, unless --overwrite")
+    for field in dataclasses.fields(Settings):
+        _add_setting(parser, field)
+    parser.add_argument("--sample-inputs", metavar="FILE", help="inputs to verify with; see 'verify --inputs'")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=_optimize)
+
+
+def _add_setting(parser: argparse.ArgumentParser, field: dataclasses.Field[Any]) -> None:
+    """One flag for one setting, of the same name, with the same default and text."""
+    flag, text = f"--{field.name.replace('_', '-')}", field.metadata["help"]
+    if isinstance(field.default, bool):
+        parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=field.default, help=text)
+    elif isinstance(field.default, (int, float, str)):
+        parser.add_argument(flag, type=type(field.default), default=field.default, help=f"{text} (%(default)s)")
+    else:
+        parser.add_argument(flag, type=_names, default=field.default, metavar="A,B", help=text)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (item.strip() for item in text.split(","))))
+
+
+def _add_inspect(commands: Any) -> None:
+    parser = commands.add_parser("inspect", help="clusters, engines and reasons, of any SavedModel, optimized or not")
+    parser.add_argument("path", help="folder of the SavedModel")
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+    parser.set_defaults(run=_inspect)
+
+
+def _add_verify(commands: Any) -> None:
+    parser = commands.add_parser("verify", help="compare two SavedModels output by output")
+    _add_pair(parser)
+    parser.add_argument(
+        "--rtol", type=float, default=1e-4, help="tolerance, relative to the largest magnitude (%(default)s)"
+    )
+    parser.set_defaults(run=_verify)
+
+
+def _add_bench(commands: Any) -> None:
+    parser = commands.add_parser("bench", help="time two SavedModels side by side")
+    _add_pair(parser)
+    parser.add_argument("--seconds", type=float, default=3.0, help="time for each signature and size (%(default)s)")
+    parser.add_argument("--threads", type=int, default=0, help="intra-op threads; TensorFlow's choice when 0")
+    parser.set_defaults(run=_bench)
+
+
+def _add_pair(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("src", help="folder of the original SavedModel")
+    parser.add_argument("dst", help="folder of the optimized SavedModel")
+    parser.add_argument("--signatures", type=_names, default=None, metavar="A,B", help="all when not given")
+    parser.add_argument(
+        "--inputs", metavar="FILE", help="inputs instead of random ones: an .npz with keys 'signature/input' or 'input'"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the random inputs (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+
+
+def _optimize(arguments: argparse.Namespace) -> int:
+    from tf_blade import api
+    from tf_blade.progress import progress_bar
+
+    values = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(Settings)}
+    samples = _read_inputs(arguments.sample_inputs, arguments.src)
+    with progress_bar(enabled=not arguments.quiet and sys.stderr.isatty()) as progress:
+        report = api.optimize_saved_model(
+            arguments.src, arguments.dst, sample_inputs=samples, progress=progress, **values
+        )
+    print(report.to_json() if arguments.json else report.to_text())
+    return EXIT_OK
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    from tf_blade import api
+
+    report = api.inspect_saved_model(arguments.path)
+    print(report.to_json() if arguments.json else report.to_text())
+    return EXIT_OK
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from tf_blade.verify import verify_saved_model
+
+    result = verify_saved_model(
+        arguments.src,
+        arguments.dst,
+        signatures=arguments.signatures,
+        sample_inputs=_read_inputs(arguments.inputs, arguments.src),
+        rtol=arguments.rtol,
+        seed=arguments.seed,
+    )
+    print(result.to_json() if arguments.json else result.to_text())
+    return EXIT_OK if result.ok else EXIT_ERROR
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    if arguments.threads:
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
+    from tf_blade.bench import bench_saved_model
+
+    result = bench_saved_model(
+        arguments.src,
+        arguments.dst,
+        signatures=arguments.signatures,
+        sample_inputs=_read_inputs(arguments.inputs, arguments.src),
+        seconds=arguments.seconds,
+        seed=arguments.seed,
+    )
+    print(result.to_json() if arguments.json else result.to_text())
+    return EXIT_OK
+
+
+def _read_inputs(path: str | None, model: str) -> dict[str, list[Sample]] | None:
+    """Sample inputs by signature, from an .npz of arrays named 'signature/input', or 'input' for every signature that
+    has all of the inputs.
+
+    Raises:
+        TfBladeError: the file cannot be read, or fits no signature.
+    """
+    if path is None:
+        return None
+    if not pathlib.Path(path).is_file():
+        raise TfBladeError(f"there is no file {path}; give an .npz of arrays named 'signature/input'")
+    try:
+        # pickled objects would run code
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, AttributeError) as error:
+        raise TfBladeError(f"{path} is no .npz of plain arrays: {error}") from error
+    return _by_signature(arrays, path, model)
+
+
+def _by_signature(arrays: Sample, path: str, model: str) -> dict[str, list[Sample]]:
+    from tf_blade.loaded import LoadedModel
+
+    result: dict[str, list[Sample]] = {}
+    loaded = LoadedModel(model)
+    for signature in loaded.signatures:
+        names = [spec.name for spec in loaded.inputs(signature)]
+        sample = {name: arrays.get(f"{signature}/{name}", arrays.get(name)) for name in names}
+        if names and all(value is not None for value in sample.values()):
+            result[signature] = [{name: value for name, value in sample.items() if value is not None}]
+    if not result:
+        raise TfBladeError(f"{path} has no array for {model}; it has {', '.join(sorted(arrays)) or 'none'}")
+    return result
+
+
+if __name__ == "__main__":
+    entry: Callable[[], int] = main
+    sys.exit(entry())

@@ -31,8 +31,9 @@ class InputSpec:
 
 
 def size_grid(specs: Sequence[InputSpec], *, limit: int = 9) -> list[dict[int, int]]:
-    """Sizes for the unknown axes: {axis: size}. Unknown dimensions at the same axis of several inputs are one size, as in
-    a batch or a padded sequence."""
+    """Sizes for the unknown axes: {axis: size}. Unknown dimensions at the same axis of several inputs are one size, as
+    in a batch or a padded sequence.
+    """
     axes = sorted({axis for spec in specs for axis, dim in enumerate(spec.shape or ()) if dim is None})
     grid: list[dict[int, int]] = []
     for i in range(len(BATCH_SIZES)):

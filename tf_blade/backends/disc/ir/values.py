@@ -7,6 +7,7 @@ values that are its results. Nothing is mutated after it is made; passes build n
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -166,7 +167,8 @@ def _ref(value: Value, numbers: Mapping[Op, int]) -> str:
 
 def _attr_text(value: Any) -> str:
     if isinstance(value, np.ndarray):
-        return f"<{value.dtype}{list(value.shape)} {value.reshape(-1)[:8].tolist()}>"
+        digest = hashlib.sha256(value.tobytes()).hexdigest()[:32]
+        return f"<{value.dtype}{list(value.shape)} {value.reshape(-1)[:8].tolist()} {digest}>"
     return str(value)
 
 

@@ -49,7 +49,7 @@ class Kernels:
         copy[...] = array
         return copy
 
-    def call(self, name: str, sizes: tuple[int, ...], *arguments: Array | int) -> int:
+    def call(self, name: str, sizes: tuple[int, ...], *arguments: Array | int | None) -> int:
         numbers = (ctypes.c_int64 * len(sizes))(*sizes)
         converted = [ctypes.c_void_p(a.ctypes.data) if isinstance(a, np.ndarray) else a for a in arguments]
         return int(getattr(self.library, name)(self.threads, numbers, *converted))

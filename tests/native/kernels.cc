@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "custom_ops/disc/cpu/attention.h"
 #include "custom_ops/disc/cpu/conv.h"
 #include "custom_ops/disc/cpu/conv_transpose.h"
 #include "custom_ops/disc/cpu/depthwise.h"
@@ -194,6 +195,23 @@ int32_t run_pool(int threads, const int64_t* s, int is_max, const float* input, 
   const TestEpilogue epilogue = {bias, row};
   if (is_max != 0) return blade::pool2d<blade::MaxPool>(host.ral(), args, epilogue);
   return blade::pool2d<blade::AvgPool>(host.ral(), args, epilogue);
+}
+
+// s: batch heads q_len kv_len depth value_depth, batch/head/row strides of q, k, v, mask, out, mask column stride,
+// out_of_memory. mask may be NULL.
+int32_t run_attention(int threads, const int64_t* s, const float* scale, const float* q, const float* k, const float* v,
+                      const float* mask, float* out) {
+  Host host(threads, s[22] != 0);
+  blade::AttentionArgs args;
+  args.batch = s[0], args.heads = s[1], args.q_len = s[2], args.kv_len = s[3], args.depth = s[4];
+  args.value_depth = s[5];
+  args.scale = *scale;
+  args.q = q, args.q_strides = {s[6], s[7], s[8]};
+  args.k = k, args.k_strides = {s[9], s[10], s[11]};
+  args.v = v, args.v_strides = {s[12], s[13], s[14]};
+  args.mask = mask, args.mask_strides = {s[15], s[16], s[17]}, args.mask_column_stride = s[21];
+  args.out = out, args.out_strides = {s[18], s[19], s[20]};
+  return blade::attention(host.ral(), args);
 }
 
 }  // extern "C"

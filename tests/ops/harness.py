@@ -1,9 +1,9 @@
 """Runs rows of the op tables: TensorFlow eagerly on one side, lowering and the IR's NumPy interpreter on the other.
 
-A row (`OpCase`) is a function of tensors and what to feed it. Unknown dimensions are named ("n"); the same name is the same
-size. Each row is run for several sizes of every name, 0 and 1 included. Where TensorFlow reports an error, the module must
-refuse the call (a guard or an index error), so that the fallback reports TensorFlow's; where it does not, the module may
-refuse only what the row's `may_guard` allows.
+A row (`OpCase`) is a function of tensors and what to feed it. Unknown dimensions are named ("n"); the same name is the
+same size. Each row is run for several sizes of every name, 0 and 1 included. Where TensorFlow reports an error, the
+module must refuse the call (a guard or an index error), so that the fallback reports TensorFlow's; where it does not,
+the module may refuse only what the row's `may_guard` allows.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Make = Callable[[np.random.Generator, "tuple[int, ...]", np.dtype], np.ndarray]
 Sizes = Mapping[str, int]
 DEFAULT_SIZES = (0, 1, 3, 6)
 # What an executable answers a call with that it does not take.
-REFUSALS = (interpreter.GuardError, IndexError)
+REFUSALS = (interpreter.GuardError, IndexError, ZeroDivisionError)
 
 
 def numbers(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

@@ -102,6 +102,7 @@ for _name, _np, _cost in [
     ("expm1", np.expm1, 0.6),
     ("gelu_erf", lambda x: 0.5 * x * (1 + _erf(x / math.sqrt(2))), 0.7),
     ("gelu_tanh", lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))), 0.7),
+    ("hard_sigmoid", lambda x: np.minimum(np.maximum(x + 3, 0), 6) / 6, 0.1),
     ("hard_swish", lambda x: x * np.minimum(np.maximum(x + 3, 0), 6) / 6, 0.1),
     ("log", np.log, 0.4),
     ("log1p", np.log1p, 0.6),
@@ -142,20 +143,40 @@ _fn("div_no_nan", 2, _F, _quiet(lambda a, b: np.where(b == 0, np.zeros((), a.dty
 _fn("mul_no_nan", 2, _F, _quiet(lambda a, b: np.where(b == 0, np.zeros((), a.dtype), a * b)))
 _fn("squared_difference", 2, _N, _quiet(lambda a, b: (a - b) * (a - b)))
 _fn("pow", 2, _F, _wide(np.power), cost=1.5)
+# exponents are nonnegative: whoever makes the op answers for that
+_fn("int_pow", 2, _I, _quiet(np.power), cost=2.0)
 _fn("atan2", 2, _F, _wide(np.arctan2), cost=1.2)
 _fn("xdivy", 2, _F, _quiet(lambda a, b: np.where(a == 0, np.zeros((), a.dtype), a / b)), cost=0.2)
 _fn("xlogy", 2, _F, _wide(lambda a, b: np.where(a == 0, 0.0, a * np.log(b))), cost=0.5)
-_fn("floor_div", 2, _N, _quiet(np.floor_divide), cost=1.0, may_fail=True)
-_fn("floor_mod", 2, _N, _quiet(np.mod), cost=1.5, may_fail=True)
+
+
+def _divides(fn: Callable[..., Any]) -> Reference:
+    """Of integers, a zero divisor raises ZeroDivisionError, as the executable reports an error."""
+
+    def run(a: Any, b: Any) -> Any:
+        if np.asarray(b).dtype.kind in "iu" and np.any(np.asarray(b) == 0):
+            raise ZeroDivisionError("integer division by zero")
+        with np.errstate(all="ignore"):
+            return fn(a, b)
+
+    return run
+
+
+def _floor_div(a: Any, b: Any) -> Any:
+    return np.floor_divide(a, b) if a.dtype.kind in "iu" else np.floor(a / b)
+
+
+_fn("floor_div", 2, _N, _divides(_floor_div), cost=1.0, may_fail=True)
+_fn("floor_mod", 2, _N, _divides(np.mod), cost=1.5, may_fail=True)
 _fn(
     "truncate_div",
     2,
     _I,
-    _quiet(lambda a, b: (np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b))).astype(a.dtype)),
+    _divides(lambda a, b: ((a - np.fmod(a, b)) // b).astype(a.dtype)),
     cost=1.0,
     may_fail=True,
 )
-_fn("truncate_mod", 2, _N, _quiet(np.fmod), cost=1.5, may_fail=True)
+_fn("truncate_mod", 2, _N, _divides(np.fmod), cost=1.5, may_fail=True)
 for _name, _np in [
     ("equal", np.equal),
     ("not_equal", np.not_equal),
@@ -180,10 +201,37 @@ def _shift(fn: Callable[..., Any]) -> Reference:
 
 _fn("left_shift", 2, _I, _shift(np.left_shift))
 _fn("right_shift", 2, _I, _shift(np.right_shift))
+
+
+def _convert(x: Any, dtype: DType) -> Any:
+    """Half types go through float32. Floats truncate to the integer; NaN and what is out of range give what x86 gives."""
+    x = np.asarray(x)
+    if x.dtype.name in ("float16", "bfloat16"):
+        return _convert(x.astype(np.float32), dtype) if dtype.numpy != x.dtype else x
+    if dtype in (DType.HALF, DType.BFLOAT16):
+        return x.astype(np.float32).astype(dtype.numpy)
+    if x.dtype.kind != "f" or not dtype.is_integer:
+        return x.astype(dtype.numpy)
+    whole = np.trunc(x.astype(np.float64))
+    if dtype == DType.UINT64:
+        high = whole >= 2.0**63
+        low = _truncate(np.where(high, whole - 2.0**63, whole), np.int64).view(np.uint64)
+        return np.where(high, low ^ np.uint64(2**63), low)
+    wide = np.int64 if dtype in (DType.INT64, DType.UINT32) else np.int32
+    return _truncate(whole, wide).astype(dtype.numpy)
+
+
+def _truncate(whole: Any, wide: Any) -> Any:
+    """A signed integer type's lowest value stands for NaN and for what is out of range."""
+    limit = 2.0 ** (np.dtype(wide).itemsize * 8 - 1)
+    inside = (whole >= -limit) & (whole < limit)
+    return np.where(inside, np.where(inside, whole, 0).astype(wide), np.iinfo(wide).min)
+
+
 # --- others -------------------------------------------------------------------------------------------------------
 # select(predicate bool, on_true, on_false)
 _fn("select", 3, dtypes.ALL, np.where)
 # convert: C++ conversion with TensorFlow's Cast semantics; `dtype` names the result type
-_fn("convert", 1, dtypes.ALL, _quiet(lambda x, dtype: x.astype(dtype.numpy)), "attr")
+_fn("convert", 1, dtypes.ALL, _quiet(_convert), "attr")
 # bitcast between types of one size
 _fn("bitcast", 1, dtypes.ALL, lambda x, dtype: x.view(dtype.numpy), "attr")

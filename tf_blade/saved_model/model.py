@@ -1,0 +1,107 @@
+"""A SavedModel as it lies on disk: found, parsed, and asked for its functions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+from google.protobuf.message import DecodeError
+from tensorflow.core.framework import function_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+
+from tf_blade.errors import InvalidSavedModelError
+from tf_blade.graph.graphdef import OpCatalog
+
+SAVED_MODEL_FILE = "saved_model.pb"
+FINGERPRINT_FILE = "fingerprint.pb"
+SERVE_TAG = "serve"
+
+FunctionDef: TypeAlias = function_pb2.FunctionDef
+MetaGraphDef: TypeAlias = meta_graph_pb2.MetaGraphDef
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedModel:
+    """A parsed SavedModel.
+
+    Attributes:
+        path: its folder.
+        message: all of saved_model.pb.
+        meta_graph: the one of `message` that is served.
+        functions: the meta graph's functions by name.
+        catalog: the ops that the model uses.
+    """
+
+    path: Path
+    message: saved_model_pb2.SavedModel
+    meta_graph: MetaGraphDef
+    functions: dict[str, FunctionDef]
+    catalog: OpCatalog
+
+    @property
+    def has_objects(self) -> bool:
+        """Whether it was saved by TensorFlow 2, with an object graph."""
+        return len(self.meta_graph.object_graph_def.nodes) > 0
+
+    def signatures(self) -> Iterator[tuple[str, meta_graph_pb2.SignatureDef]]:
+        """Signatures that somebody can call, by name, in a fixed order."""
+        for name in sorted(self.meta_graph.signature_def):
+            if not name.startswith("__saved_model"):
+                yield name, self.meta_graph.signature_def[name]
+
+
+def read_saved_model(path: Path | str) -> SavedModel:
+    """Reads a SavedModel's saved_model.pb; weights and assets are left alone.
+
+    Raises:
+        InvalidSavedModelError: it is missing, unreadable, or has nothing to serve.
+    """
+    folder = Path(path)
+    message = saved_model_pb2.SavedModel()
+    try:
+        message.ParseFromString(_read_bytes(folder))
+    except DecodeError as error:
+        raise InvalidSavedModelError(f"{folder / SAVED_MODEL_FILE} is corrupt: {error}") from error
+    meta_graph = _serving_meta_graph(folder, message)
+    library = meta_graph.graph_def.library
+    functions = {item.signature.name: item for item in library.function}
+    if len(functions) != len(library.function):
+        raise InvalidSavedModelError(f"{folder / SAVED_MODEL_FILE} is corrupt: two functions have one name")
+    catalog = OpCatalog(library, meta_graph.meta_info_def.stripped_op_list.op)
+    return SavedModel(folder, message, meta_graph, functions, catalog)
+
+
+def _read_bytes(folder: Path) -> bytes:
+    if not folder.exists():
+        raise InvalidSavedModelError(f"{folder} does not exist")
+    if not folder.is_dir():
+        raise InvalidSavedModelError(f"{folder} is a file; a SavedModel is the folder that holds {SAVED_MODEL_FILE}")
+    file = folder / SAVED_MODEL_FILE
+    if not file.exists():
+        for other, advice in _OTHER_FORMS.items():
+            if (folder / other).exists():
+                raise InvalidSavedModelError(f"{folder} holds {other}, not {SAVED_MODEL_FILE}: {advice}")
+        raise InvalidSavedModelError(f"{folder} is no SavedModel: there is no {SAVED_MODEL_FILE} in it")
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise InvalidSavedModelError(f"{file} cannot be read: {error.strerror}") from error
+
+
+_OTHER_FORMS = {
+    "saved_model.pbtxt": "load it and save it again in binary form",
+    "saved_model.cpb": "models above 2 GB in chunks are not supported; save the weights as variables",
+    "config.json": "this looks like a Keras archive; call model.export(...) to get a SavedModel",
+}
+
+
+def _serving_meta_graph(folder: Path, message: saved_model_pb2.SavedModel) -> MetaGraphDef:
+    tags = [sorted(item.meta_info_def.tags) for item in message.meta_graphs]
+    for wanted in ([SERVE_TAG], None):
+        for item, names in zip(message.meta_graphs, tags, strict=True):
+            if names == wanted or (wanted is None and SERVE_TAG in names):
+                return item
+    there = ", ".join("{" + ", ".join(names) + "}" for names in tags) or "none at all"
+    raise InvalidSavedModelError(f"{folder} has no meta graph tagged {SERVE_TAG!r}; there are: {there}")

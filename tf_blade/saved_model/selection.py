@@ -1,0 +1,240 @@
+"""Which bodies of a SavedModel are worth optimizing, and which functions must keep their place.
+
+A body is optimized when serving can reach it: from the nodes that signatures fetch, or from the functions that a Python
+user calls on the loaded object. What only saves, restores or initializes is left alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from tensorflow.core.framework import node_def_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
+
+from tf_blade.errors import UnknownSignatureError
+from tf_blade.saved_model.model import FunctionDef, SavedModel
+
+# Ops that run the functions in their attributes as TensorFlow functions on the host; others (data sets, TPU calls, …)
+# have rules of their own about what may be inside.
+CALLERS = frozenset(
+    {
+        "BatchFunction",
+        "Case",
+        "If",
+        "PartitionedCall",
+        "StatefulPartitionedCall",
+        "StatelessCase",
+        "StatelessIf",
+        "StatelessWhile",
+        "While",
+    }
+)
+# Whoever compiles such a function as a whole cannot take an engine in it.
+_COMPILED_ATTRS = ("_XlaMustCompile", "_tpu_replicate", "_xla_compile_id")
+# Methods of tables and other resources that make or fill them, and of trackables that save them.
+_SETUP_METHODS = ("_create_resource", "_initialize", "_destroy_resource")
+
+
+@dataclasses.dataclass(frozen=True)
+class MainPart:
+    """The part of the main graph that serves: fed tensors, fetched tensors, and nodes others refer to by name."""
+
+    feeds: tuple[str, ...]
+    fetches: tuple[str, ...]
+    targets: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """What to optimize.
+
+    Attributes:
+        bodies: names of functions, in the library's order.
+        pinned: names of functions that something other than a plain call refers to: they cannot disappear.
+        main: the part of the main graph, None when no signature is left.
+    """
+
+    bodies: tuple[str, ...]
+    pinned: frozenset[str]
+    main: MainPart | None
+
+
+def select(model: SavedModel, signatures: Sequence[str] | None) -> Selection:
+    """Finds the bodies to optimize for the named signatures; for all of them, and for Python's calls, when None.
+
+    Raises:
+        UnknownSignatureError: a name is no signature.
+    """
+    available = dict(model.signatures())
+    for name in signatures or ():
+        if name not in available:
+            there = ", ".join(available) or "none"
+            raise UnknownSignatureError(f"{model.path} has no signature {name!r}; there are: {there}")
+    chosen = [available[name] for name in (available if signatures is None else signatures)]
+    main = _main_part(model, chosen)
+    nodes = {node.name: node for node in model.meta_graph.graph_def.node}
+    roots = [name for node in _reach(nodes, main) for name in _called(node, model.functions)] if main else []
+    if signatures is None:
+        roots += [name for name in _python_functions(model) if name in model.functions]
+    reached = _closure(model.functions, roots)
+    bodies = tuple(name for name in model.functions if name in reached)
+    return Selection(bodies, frozenset(_pinned(model)), main)
+
+
+def _main_part(model: SavedModel, signatures: Iterable[meta_graph_pb2.SignatureDef]) -> MainPart | None:
+    feeds: dict[str, None] = {}
+    fetches: dict[str, None] = {}
+    targets: dict[str, None] = {}
+    for signature in signatures:
+        for info in signature.inputs.values():
+            feeds.update(dict.fromkeys(_tensors(info)))
+        for info in signature.outputs.values():
+            # A signature without results names the node to run.
+            (fetches if info.dtype else targets).update(dict.fromkeys(_tensors(info)))
+    if not fetches and not targets:
+        return None
+    # Every other name that somebody may ask for by name stays, if it is in the part at all; see `referenced_names`.
+    return MainPart(tuple(sorted(feeds)), tuple(sorted(fetches)), tuple(sorted(targets)))
+
+
+def _tensors(info: meta_graph_pb2.TensorInfo) -> list[str]:
+    kind = info.WhichOneof("encoding")
+    if kind == "name":
+        return [info.name]
+    if kind == "coo_sparse":
+        sparse = info.coo_sparse
+        return [sparse.values_tensor_name, sparse.indices_tensor_name, sparse.dense_shape_tensor_name]
+    if kind == "composite_tensor":
+        return [name for item in info.composite_tensor.components for name in _tensors(item)]
+    return []
+
+
+def referenced_names(meta_graph: meta_graph_pb2.MetaGraphDef) -> set[str]:
+    """Nodes and tensors of the main graph that anything outside of it names: all signatures, collections, the saver."""
+    names: set[str] = set()
+    for signature in meta_graph.signature_def.values():
+        for info in [*signature.inputs.values(), *signature.outputs.values()]:
+            names.update(_tensors(info))
+    for collection in meta_graph.collection_def.values():
+        names.update(collection.node_list.value)
+    saver = meta_graph.saver_def
+    names.update((saver.filename_tensor_name, saver.save_tensor_name, saver.restore_op_name))
+    names.update(item.tensor_info.name for item in meta_graph.asset_file_def)
+    names.discard("")
+    return names
+
+
+def _reach(nodes: Mapping[str, node_def_pb2.NodeDef], main: MainPart) -> Iterator[node_def_pb2.NodeDef]:
+    fed = {name.partition(":")[0] for name in main.feeds}
+    seen: set[str] = set()
+    stack = [name.partition(":")[0] for name in (*main.fetches, *main.targets)]
+    while stack:
+        name = stack.pop()
+        if name in seen or name not in nodes:
+            continue
+        seen.add(name)
+        yield nodes[name]
+        if name not in fed:
+            stack.extend(text.removeprefix("^").partition(":")[0] for text in nodes[name].input)
+
+
+def _python_functions(model: SavedModel) -> list[str]:
+    """Concrete functions that a user of the loaded object can call."""
+    objects = model.meta_graph.object_graph_def
+    setup: set[int] = set()
+    for item in objects.nodes:
+        setup.update(child.node_id for child in item.children if child.local_name in _SETUP_METHODS)
+        for saveable in item.saveable_objects.values():
+            setup.update((saveable.save_function, saveable.restore_function))
+    names: dict[str, None] = {}
+    for index, item in enumerate(objects.nodes):
+        if index in setup:
+            continue
+        kind = item.WhichOneof("kind")
+        if kind == "function":
+            names.update(dict.fromkeys(item.function.concrete_functions))
+        elif kind == "bare_concrete_function":
+            names[item.bare_concrete_function.concrete_function_name] = None
+    excluded = _setup_functions(model, setup)
+    return [name for name in names if name not in excluded]
+
+
+def _setup_functions(model: SavedModel, indices: Iterable[int]) -> set[str]:
+    """The concrete functions behind setup methods; they are children of themselves a second time, as `trace_0`."""
+    nodes = model.meta_graph.object_graph_def.nodes
+    names: set[str] = set()
+    for index in indices:
+        names.update(nodes[index].function.concrete_functions)
+        name = nodes[index].bare_concrete_function.concrete_function_name
+        if name:
+            names.add(name)
+    return names
+
+
+def _called(node: node_def_pb2.NodeDef, functions: Mapping[str, FunctionDef]) -> list[str]:
+    """Functions that a node runs in a way that allows engines inside of them."""
+    if _is_compiled(node.attr):
+        return []
+    if node.op in functions:
+        return [node.op]
+    return references(node) if node.op in CALLERS else []
+
+
+def references(node: node_def_pb2.NodeDef) -> list[str]:
+    """All functions that a node's attributes name."""
+    names = []
+    for key in sorted(node.attr):
+        value = node.attr[key]
+        names.extend(item.name for item in ([value.func] if value.HasField("func") else value.list.func))
+    return names
+
+
+def _is_compiled(attrs: Mapping[str, object]) -> bool:
+    for name in _COMPILED_ATTRS:
+        if name in attrs:
+            value = attrs[name]
+            if getattr(value, "b", False) or getattr(value, "s", b""):
+                return True
+    return False
+
+
+def _closure(functions: Mapping[str, FunctionDef], roots: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    stack = list(roots)
+    while stack:
+        name = stack.pop()
+        if name in found or name not in functions or _is_compiled(functions[name].attr):
+            continue
+        found.add(name)
+        for node in functions[name].node_def:
+            stack.extend(_called(node, functions))
+    return found
+
+
+def _pinned(model: SavedModel) -> Iterator[str]:
+    """Functions that must exist under their names whatever is inlined."""
+    objects = model.meta_graph.object_graph_def
+    yield from objects.concrete_functions
+    for item in objects.nodes:
+        yield from item.function.concrete_functions
+        yield item.bare_concrete_function.concrete_function_name
+    library = model.meta_graph.graph_def.library
+    for gradient in library.gradient:
+        yield from (gradient.function_name, gradient.gradient_func)
+    for registered in library.registered_gradients:
+        yield registered.gradient_func
+    for node in model.meta_graph.graph_def.node:
+        yield from references(node)
+        yield node.op
+    for function in library.function:
+        if any(name in function.attr for name in _KEEP_ATTRS):
+            yield function.signature.name
+        yield from (item.s.decode() for key, item in function.attr.items() if key.endswith("_function_name"))
+        for node in function.node_def:
+            if node.op not in ("PartitionedCall", "StatefulPartitionedCall"):
+                yield from references(node)
+
+
+# Functions marked so are what somebody looks for by name or wants as a unit.
+_KEEP_ATTRS = ("_noinline", "_implements", "api_implements", "_XlaMustCompile", "_tf_data_function", "_xla_compile_id")

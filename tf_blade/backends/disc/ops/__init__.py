@@ -4,7 +4,24 @@ from __future__ import annotations
 
 import importlib
 
-FAMILIES = ("state", "elementwise", "reductions", "matrix", "convolution", "shape", "movement", "images")
+FAMILIES = (
+    "state",
+    "elementwise",
+    "reductions",
+    "shape",
+    "slicing",
+    "movement",
+    "blocks",
+    "gathers",
+    "diagonals",
+    "images",
+    "matrix",
+    "einsum",
+    "convolution",
+    "pooling",
+    "normalization",
+    "fused",
+)
 
 for _family in FAMILIES:
     importlib.import_module(f"{__name__}.{_family}")

@@ -1,1 +1,44 @@
-"""Op rules."""
+"""Image resizing."""
+
+from __future__ import annotations
+
+from tf_blade.backends.disc.ir.values import Value
+from tf_blade.backends.disc.ops.base import OpContext, op
+from tf_blade.dtypes import NUMERIC, DType
+
+_BILINEAR = frozenset(
+    {
+        DType.FLOAT,
+        DType.DOUBLE,
+        DType.HALF,
+        DType.BFLOAT16,
+        DType.INT8,
+        DType.UINT8,
+        DType.INT16,
+        DType.UINT16,
+        DType.INT32,
+        DType.INT64,
+    }
+)
+
+
+@op("ResizeBilinear", types={"T": _BILINEAR})
+def resize_bilinear(ctx: OpContext) -> Value:
+    # TensorFlow interpolates in float32 whatever the images' type is.
+    return _resize(ctx, "bilinear", ctx.b.convert(ctx.inputs[0], DType.FLOAT))
+
+
+@op("ResizeNearestNeighbor", types={"T": NUMERIC})
+def resize_nearest(ctx: OpContext) -> Value:
+    return _resize(ctx, "nearest", ctx.inputs[0])
+
+
+def _resize(ctx: OpContext, kind: str, x: Value) -> Value:
+    ctx.require(x.rank == 4 and ctx.inputs[1].rank == 1, "an image batch of rank 4, and two sizes")
+    size = ctx.dims(1)
+    ctx.require(len(size) == 2, "size is [height, width]")
+    align, centers = bool(ctx.attr("align_corners", False)), bool(ctx.attr("half_pixel_centers", False))
+    ctx.require(not (align and centers), "align_corners and half_pixel_centers exclude each other")
+    for dim in (*size, *x.shape[1:]):
+        ctx.b.require_at_least(dim, 1)
+    return ctx.b.resize(kind, x, size, align_corners=align, half_pixel_centers=centers)

@@ -1,0 +1,176 @@
+"""From verdicts to clusters: partition, trim, weigh, name."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+
+from tf_blade import symbolic
+from tf_blade.clusters import cost, device, merge
+from tf_blade.graph.graph import Graph, Node, Tensor
+from tf_blade.settings import Settings
+from tf_blade.stages import Cluster, Verdict
+from tf_blade.symbolic import Dim
+
+
+@dataclasses.dataclass(frozen=True)
+class Refusal:
+    """Supported nodes that stay TensorFlow because an engine of them would not pay.
+
+    Attributes:
+        nodes: in topological order, without constants and reads of variables.
+        reason: why, in a short sentence.
+    """
+
+    nodes: tuple[Node, ...]
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Clustering:
+    """A graph's clusters, in topological order of their first nodes, and what was not worth one."""
+
+    clusters: tuple[Cluster, ...]
+    refusals: tuple[Refusal, ...]
+    visits: int = 0
+
+
+def find_clusters(graph: Graph, verdicts: Sequence[Verdict], settings: Settings, *, prefix: str = "") -> Clustering:
+    """The clusters of a graph.
+
+    A cluster's `nodes` hold copies: constants of at most `settings.weight_bytes`, and `ReadVariableOp`s, belong to
+    every cluster that reads them, and stay in the graph for whoever else does. A larger constant is an input. Every
+    output of a node that `graph.keep` names is an output of its cluster.
+
+    Args:
+        graph: with shapes (see graph/shape_inference.py).
+        verdicts: one for each node.
+        settings: thresholds.
+        prefix: makes the names unique among graphs; the graph's name when not given.
+    """
+    by_node = {verdict.node: verdict for verdict in verdicts}
+    parts = merge.partition(graph, by_node, settings)
+    maker = _Maker(graph, by_node, settings, parts)
+    clusters: list[Cluster] = []
+    refusals: list[Refusal] = []
+    for group in parts.groups:
+        members = maker.trim([parts.order[item] for item in group])
+        if not members:
+            continue
+        cluster = maker.make(members, f"{identifier(prefix or graph.name or 'main')}_{len(clusters)}")
+        reason = maker.why_not_alive(cluster) or _why_not(cluster, settings)
+        if reason:
+            refusals.append(Refusal(tuple(members), reason))
+        else:
+            clusters.append(cluster)
+    return Clustering(tuple(clusters), tuple(refusals), parts.visits)
+
+
+def cluster_device(cluster: Cluster) -> str:
+    """The device that the engine op asks for: what all nodes of the cluster agree with."""
+    merged = ""
+    for node in cluster.nodes:
+        merged = device.merge(merged, node.device) or merged
+    return merged
+
+
+def identifier(text: str) -> str:
+    """A C identifier for a name; different names give different ones."""
+    spelled = re.sub(r"[^A-Za-z0-9_]", lambda match: f"_x{ord(match.group()):x}_", text)
+    return spelled if re.match(r"[A-Za-z_]", spelled) else f"_{spelled}"
+
+
+def _why_not(cluster: Cluster, settings: Settings) -> str:
+    """Why the cluster is not worth an engine, or ""."""
+    computing = sum(1 for node in cluster.nodes if cost.is_computing(node))
+    if computing < settings.min_cluster_nodes:
+        return f"{computing} computing nodes are fewer than {settings.min_cluster_nodes}"
+    gain = cost.gain_us(cluster.nodes, cluster.inputs, cluster.outputs, cluster.flops)
+    if gain < settings.min_cluster_gain_us:
+        return f"an engine saves an estimated {gain:.1f} us, less than {settings.min_cluster_gain_us:.1f}"
+    return ""
+
+
+class _Maker:
+    """Makes the clusters of one graph."""
+
+    def __init__(
+        self, graph: Graph, verdicts: Mapping[Node, Verdict], settings: Settings, parts: merge.Partition
+    ) -> None:
+        self._graph = graph
+        self._verdicts = verdicts
+        self._settings = settings
+        self._contexts = parts.contexts
+        self._position = {node: position for position, node in enumerate(parts.order)}
+        self._fetched = {output.tensor for output in graph.outputs}
+
+    def trim(self, members: list[Node]) -> list[Node]:
+        """Without the nodes at the border that compute nothing and hang on nothing inside that does.
+
+        Such a node would cost the engine a copy where TensorFlow forwards a buffer. Only what no member follows, or
+        what follows no member, is taken away: no path through it can then leave the cluster and come back.
+        """
+        kept = dict.fromkeys(members)
+        after_work: set[Node] = set()
+        before_work: set[Node] = set()
+        for node in members:
+            if cost.is_computing(node) or any(item in after_work for item in node.predecessors()):
+                after_work.add(node)
+        for node in reversed(members):
+            if cost.is_computing(node) or any(item in before_work for item in node.successors()):
+                before_work.add(node)
+        idle = [node for node in members if node not in after_work and node not in before_work]
+        for node in reversed(idle):
+            if not any(item in kept for item in node.successors()):
+                del kept[node]
+        for node in idle:
+            if node in kept and not any(item in kept for item in node.predecessors()):
+                del kept[node]
+        return list(kept)
+
+    def make(self, members: list[Node], name: str) -> Cluster:
+        inputs: dict[Tensor, None] = {}
+        nodes = dict.fromkeys(members)
+        inside = set(members)
+        for node in members:
+            for tensor in node.inputs:
+                if tensor.node in inside:
+                    continue
+                if self._is_copied(tensor.node, node):
+                    nodes[tensor.node] = None
+                    inputs.update(dict.fromkeys(tensor.node.inputs))
+                else:
+                    inputs[tensor] = None
+        flops: Dim = symbolic.add(0, *(self._verdicts[node].flops for node in members))
+        ordered = tuple(sorted(nodes, key=self._position.__getitem__))
+        backend = self._verdicts[members[0]].backend
+        return Cluster(name, backend, ordered, tuple(inputs), tuple(self._outputs(members, inside)), flops)
+
+    def why_not_alive(self, cluster: Cluster) -> str:
+        """Why an engine would run when its nodes do not, or "".
+
+        Copied constants lose the control edges that tie them to a branch or an iteration; the rest must do so too.
+        """
+        inside = set(cluster.nodes)
+        members = [node for node in cluster.nodes if node.op != "Const"]
+        control = [item for node in members for item in node.control_inputs if item not in inside]
+        if self._contexts.of_reader(cluster.inputs, control) != self._contexts[members[-1]]:
+            return "only constants tell when its nodes run"
+        return ""
+
+    def _is_copied(self, node: Node, reader: Node) -> bool:
+        if not merge.is_copied(node, self._verdicts.get(node)) or merge.is_weight(node, self._settings):
+            return False
+        same_backend = self._verdicts[node].backend == self._verdicts[reader].backend
+        return same_backend and self._contexts[node] == self._contexts[reader]
+
+    def _outputs(self, members: list[Node], inside: set[Node]) -> list[Tensor]:
+        return [
+            tensor
+            for node in members
+            for tensor in node.outputs
+            if tensor in self._fetched
+            or node.name in self._graph.keep
+            or any(reader not in inside for reader in tensor.consumers)
+        ]

@@ -132,13 +132,9 @@ inline void attend_in_place(const AttentionArgs& args, const AttentionHead& head
 // Divides finished rows by the sums of their weights.
 struct NormalizeRows {
   const float* inverse_sums;
-  void operator()(int64_t /*batch*/, int64_t m, int64_t n_begin, int64_t n_end, float* c) const {
+  void operator()(int64_t m, int64_t n_begin, int64_t n_end, float* c) const {
     for (int64_t n = 0; n < n_end - n_begin; ++n) c[n] *= inverse_sums[m];
   }
-};
-
-struct KeepScores {
-  void operator()(int64_t, int64_t, int64_t, int64_t, float*) const {}
 };
 
 // Where one thread keeps K^T and V packed, and a block's scores.
@@ -171,18 +167,20 @@ inline void attend_packed(const AttentionArgs& args, const AttentionHead& head, 
   for (int64_t i = begin; i < end; i += scratch.rows) {
     const int64_t rows = min64(scratch.rows, end - i);
     const int64_t stride = scratch.score_stride;
-    multiply_block({0, rows, 0, key_panels, args.kv_len, args.depth},
-                   RowMajorA{head.q + i * args.q_strides.row, args.q_strides.row, 0},
-                   packed_view(k_packed, args.depth), RowMajorC{scores, stride, 0}, KeepScores{}, 0);
+    const RowMajorA queries = {head.q + i * args.q_strides.row, args.q_strides.row, 0};
+    multiply_block({0, 0, rows, 0, key_panels, args.kv_len, args.depth}, source_of(queries),
+                   packed_panels(k_packed, args.depth, 0), target_of(RowMajorC{scores, stride, 0}),
+                   epilogue_of(NoEpilogue{}));
     for (int64_t r = 0; r < rows; ++r) {
       const float* mask = head.mask == nullptr ? nullptr : head.mask + (i + r) * args.mask_strides.row;
       scale_and_mask(args, mask, scores + r * stride);
       inverse_sums[r] = 1.0f / exponentiate(scores + r * stride, args.kv_len);
     }
-    multiply_block({0, rows, 0, value_panels, args.value_depth, args.kv_len}, RowMajorA{scores, stride, 0},
-                   packed_view(v_packed, args.kv_len),
-                   RowMajorC{head.out + i * args.out_strides.row, args.out_strides.row, 0},
-                   NormalizeRows{inverse_sums}, 0);
+    const RowMajorA weights = {scores, stride, 0};
+    const NormalizeRows normalize = {inverse_sums};
+    const RowMajorC out = {head.out + i * args.out_strides.row, args.out_strides.row, 0};
+    multiply_block({0, 0, rows, 0, value_panels, args.value_depth, args.kv_len}, source_of(weights),
+                   packed_panels(v_packed, args.kv_len, 0), target_of(out), epilogue_of(normalize));
   }
 }
 
@@ -193,7 +191,7 @@ inline void zero_attention(const AttentionArgs& args) {
   }
 }
 
-inline int32_t attention(const BladeRal* ral, const AttentionArgs& args) {
+BLADE_NOINLINE inline int32_t attention(const BladeRal* ral, const AttentionArgs& args) {
   constexpr int64_t kFewRows = 4;  // packing K and V costs more than it gains up to here
   const int64_t all_heads = args.batch * args.heads;
   if (all_heads == 0 || args.q_len == 0 || args.value_depth == 0) return BLADE_OK;
@@ -226,7 +224,8 @@ inline int32_t attention(const BladeRal* ral, const AttentionArgs& args) {
     pool.release(slot);
   };
   const int64_t products = part_rows * args.kv_len * (args.depth + args.value_depth + 16);
-  parallel_for(ral, all_heads * parts, products / (3 * kLanes) + args.kv_len * (args.depth + args.value_depth) / 8, work);
+  const int64_t packing = args.kv_len * (args.depth + args.value_depth) / 8;
+  parallel_for(ral, all_heads * parts, products / (3 * kLanes) + packing, work);
   return BLADE_OK;
 }
 

@@ -128,35 +128,26 @@ struct ConvWindows {
   }
 };
 
-// Tells the caller's epilogue channels of the whole output; "batches" of the GEMM are groups.
-template <class Epilogue>
-struct GroupEpilogue {
-  const Epilogue& inner;
-  int64_t channels;
-  BLADE_ALWAYS_INLINE void operator()(int64_t group, int64_t m, int64_t n_begin, int64_t n_end, float* c) const {
-    inner(m, group * channels + n_begin, group * channels + n_end, c);
-  }
-};
-
-template <class Epilogue = NoEpilogue>
-inline int32_t conv2d(const BladeRal* ral, const ConvArgs& args, const Epilogue& epilogue = Epilogue{}) {
+BLADE_NOINLINE inline int32_t conv2d_to(const BladeRal* ral, const ConvArgs& args, RowEpilogue epilogue) {
   const int64_t pixels = args.batch * args.out_h * args.out_w;
   if (pixels == 0 || args.out_c == 0) return BLADE_OK;
   const int64_t k = args.kernel_h * args.kernel_w * (args.in_c / args.groups);
   const int64_t n = args.out_c / args.groups;
-  const RowMajorC dst = {args.output, args.out_c, n};
-  const GroupEpilogue<Epilogue> group_epilogue = {epilogue, n};
-  const int64_t weights_stride = packed_b_bytes(k, n) / 4;
-  auto view = [&](int64_t g) { return packed_view(args.weights_packed + g * weights_stride, k); };
+  const Panels panels = packed_panels(args.weights_packed, k, packed_b_bytes(k, n) / 4);
+  const Target target = target_of(RowMajorC{args.output, args.out_c, n});
+  epilogue.batch_n = n;  // the GEMM's batches are groups
   const bool plain = args.groups == 1 && args.kernel_h == 1 && args.kernel_w == 1 && args.stride_h == 1 &&
                      args.stride_w == 1 && args.pad_top == 0 && args.pad_left == 0 && args.out_h == args.in_h &&
                      args.out_w == args.in_w;
-  if (plain) {
-    multiply(ral, 1, pixels, n, k, RowMajorA{args.input, args.in_c, 0}, view, dst, group_epilogue);
-  } else {
-    multiply(ral, args.groups, pixels, n, k, ConvWindows{args}, view, dst, group_epilogue);
-  }
+  const RowMajorA rows = {args.input, args.in_c, 0};
+  const ConvWindows windows = {args};
+  multiply(ral, args.groups, pixels, n, k, plain ? source_of(rows) : source_of(windows), panels, target, epilogue);
   return BLADE_OK;
+}
+
+template <class Epilogue = NoEpilogue>
+inline int32_t conv2d(const BladeRal* ral, const ConvArgs& args, const Epilogue& epilogue = Epilogue{}) {
+  return conv2d_to(ral, args, epilogue_of(epilogue));
 }
 
 }  // namespace

@@ -124,18 +124,16 @@ struct PhaseC {
   int64_t run() const { return kNoLimit; }
 };
 
-template <class Epilogue>
 struct PhaseEpilogue {
   const Phase& phase;
-  const Epilogue& inner;
-  void operator()(int64_t /*batch*/, int64_t m, int64_t n_begin, int64_t n_end, float* c) const {
-    inner(phase.pixel(m), n_begin, n_end, c);
+  const RowEpilogue& inner;
+  void operator()(int64_t m, int64_t n_begin, int64_t n_end, float* c) const {
+    inner.apply(inner.self, phase.pixel(m), n_begin, n_end, c);
   }
 };
 
-// args.groups must be 1; args.weights_packed comes from pack_conv_transpose_weights with the same geometry.
-template <class Epilogue = NoEpilogue>
-inline int32_t conv2d_transpose(const BladeRal* ral, const ConvArgs& args, const Epilogue& epilogue = Epilogue{}) {
+BLADE_NOINLINE inline int32_t conv2d_transpose_to(const BladeRal* ral, const ConvArgs& args,
+                                                  const RowEpilogue& epilogue) {
   if (args.batch == 0 || args.out_h == 0 || args.out_w == 0 || args.out_c == 0) return BLADE_OK;
   const float* packed = args.weights_packed;
   for (int64_t index = 0; index < args.stride_h * args.stride_w; ++index) {
@@ -143,11 +141,19 @@ inline int32_t conv2d_transpose(const BladeRal* ral, const ConvArgs& args, const
                          columns_of_phase(args, index % args.stride_w)};
     const int64_t k = phase.rows.taps * phase.columns.taps * args.in_c;
     const int64_t m = args.batch * phase.rows.outs * phase.columns.outs;
-    auto view = [&](int64_t) { return packed_view(packed, k); };
-    multiply(ral, 1, m, args.out_c, k, phase, view, PhaseC{phase}, PhaseEpilogue<Epilogue>{phase, epilogue});
+    const PhaseC target = {phase};
+    const PhaseEpilogue pixels = {phase, epilogue};
+    multiply(ral, 1, m, args.out_c, k, source_of(phase), packed_panels(packed, k, 0), target_of(target),
+             epilogue.apply == nullptr ? epilogue : epilogue_of(pixels));
     packed += packed_b_bytes(k, args.out_c) / 4;
   }
   return BLADE_OK;
+}
+
+// args.groups must be 1; args.weights_packed comes from pack_conv_transpose_weights with the same geometry.
+template <class Epilogue = NoEpilogue>
+inline int32_t conv2d_transpose(const BladeRal* ral, const ConvArgs& args, const Epilogue& epilogue = Epilogue{}) {
+  return conv2d_transpose_to(ral, args, epilogue_of(epilogue));
 }
 
 }  // namespace

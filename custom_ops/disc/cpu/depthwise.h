@@ -87,7 +87,7 @@ inline void depthwise_pixel_any(const ConvArgs& args, const float* image, int64_
 }
 
 // One row of output pixels.
-inline void depthwise_line(const ConvArgs& args, const float* image, int64_t y, float* out) {
+BLADE_NOINLINE inline void depthwise_line(const ConvArgs& args, const float* image, int64_t y, float* out) {
   constexpr int kColumns = 4;
   if (args.in_c < kLanes || args.out_c != args.in_c) {
     for (int64_t x = 0; x < args.out_w; ++x) depthwise_pixel_any(args, image, y, x, out + x * args.out_c);

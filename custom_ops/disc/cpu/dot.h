@@ -2,8 +2,8 @@
 //
 //   C[i][m][n] = sum over k of A[i][m][k] * B[i][k][n],  i < batch; then epilogue(i * m_count + m, n_begin, n_end, c).
 //
-// Element type T, accumulated in T; integers wrap around as TensorFlow's do. Layouts, strides (in elements), extents of
-// 0 and the epilogue's contract (with T* for float*) are those of gemm.h; B cannot be packed. C overlaps neither operand.
+// Element type T, accumulated in T; integers wrap around as TensorFlow's do. Layouts, strides (in elements), extents
+// of 0 and the epilogue's contract (with T* for float*) are those of gemm.h; B cannot be packed. C overlaps neither.
 #ifndef TF_BLADE_CUSTOM_OPS_DISC_CPU_DOT_H_
 #define TF_BLADE_CUSTOM_OPS_DISC_CPU_DOT_H_
 

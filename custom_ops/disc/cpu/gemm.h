@@ -69,29 +69,27 @@ struct GemmPartition {
   }
 };
 
-// GEMM over any left operand source, packed or viewable right operand and destination.
-// view(i): PanelView of batch i's right operand. epilogue(i, m, n_begin, n_end, c): told the batch too.
-template <class Source, class View, class Dst, class Epilogue>
-inline void multiply(const BladeRal* ral, int64_t batch, int64_t m, int64_t n, int64_t k, const Source& source,
-                     const View& view, const Dst& dst, const Epilogue& epilogue) {
+// GEMM over any left operand, packed or viewable right operand, destination and epilogue.
+BLADE_NOINLINE inline void multiply(const BladeRal* ral, int64_t batch, int64_t m, int64_t n, int64_t k,
+                                    const Source& source, const Panels& right, const Target& target,
+                                    const RowEpilogue& epilogue) {
   if (batch == 0 || m == 0 || n == 0) return;
   const GemmPartition cut(batch, m, n, k, ral->num_threads);
   const int64_t panels = ceil_div(n, kPanel);
-  auto work = [&](int64_t begin, int64_t end) {
+  parallel_for(ral, batch * cut.m_blocks * cut.n_blocks, cut.cost, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       // Rows vary fastest, so that neighbouring blocks share their part of B.
       const int64_t row = task % cut.m_blocks * cut.rows;
       const int64_t first = task / cut.m_blocks % cut.n_blocks * cut.panels;
       const int64_t i = task / (cut.m_blocks * cut.n_blocks);
-      const BlockShape block = {row, min64(cut.rows, m - row), first, min64(first + cut.panels, panels), n, k};
-      multiply_block(block, source, view(i), dst, epilogue, i);
+      const BlockShape block = {i, row, min64(cut.rows, m - row), first, min64(first + cut.panels, panels), n, k};
+      multiply_block(block, source, right, target, epilogue);
     }
-  };
-  parallel_for(ral, batch * cut.m_blocks * cut.n_blocks, cut.cost, work);
+  });
 }
 
 // Packs the right operands of all batches in scratch. Returns NULL when memory is out.
-inline float* pack_batched_b(const BladeRal* ral, const GemmArgs& args, int64_t batches) {
+BLADE_NOINLINE inline float* pack_batched_b(const BladeRal* ral, const GemmArgs& args, int64_t batches) {
   const int64_t panels = ceil_div(args.n, kPanel);
   const int64_t bytes = max64(packed_b_bytes(args.k, args.n) * batches, 1);
   float* packed = static_cast<float*>(ral->alloc(ral->context, static_cast<size_t>(bytes)));
@@ -111,7 +109,7 @@ inline float* pack_batched_b(const BladeRal* ral, const GemmArgs& args, int64_t 
 // whole is copied, all batches' at `tails`.
 inline bool reads_in_place(const GemmArgs& args) { return !args.b_transposed && args.m <= 2 * kTileRows; }
 
-inline float* pack_tails(const BladeRal* ral, const GemmArgs& args, int64_t batches) {
+BLADE_NOINLINE inline float* pack_tails(const BladeRal* ral, const GemmArgs& args, int64_t batches) {
   const int64_t tail = args.n / kPanel;
   const int64_t bytes = max64(batches * args.k * kPanel * static_cast<int64_t>(sizeof(float)), 1);
   float* tails = static_cast<float*>(ral->alloc(ral->context, static_cast<size_t>(bytes)));
@@ -123,67 +121,60 @@ inline float* pack_tails(const BladeRal* ral, const GemmArgs& args, int64_t batc
   return tails;
 }
 
-// Numbers rows across batches for the caller's epilogue.
-template <class Epilogue>
-struct FlatEpilogue {
-  const Epilogue& inner;
-  int64_t m_count;
-  BLADE_ALWAYS_INLINE void operator()(int64_t batch, int64_t m, int64_t n_begin, int64_t n_end, float* c) const {
-    inner(batch * m_count + m, n_begin, n_end, c);
-  }
-};
-
-template <class Source, class Dst, class Epilogue>
-inline int32_t gemm_from(const BladeRal* ral, const GemmArgs& args, const Source& source, const Dst& dst,
-                         const Epilogue& epilogue) {
-  if (args.batch == 0 || args.m == 0 || args.n == 0) return BLADE_OK;
-  const FlatEpilogue<Epilogue> flat = {epilogue, args.m};
-  auto run = [&](auto view) { multiply(ral, args.batch, args.m, args.n, args.k, source, view, dst, flat); };
+// The right operand as panels: packed beforehand, where it lies, or packed now. False when memory is out.
+BLADE_NOINLINE inline bool find_panels(const BladeRal* ral, const GemmArgs& args, Panels* panels) {
   if (args.b_packed != nullptr) {
-    run([&](int64_t i) { return packed_view(args.b_packed + i * args.b_batch_stride, args.k); });
-    return BLADE_OK;
+    *panels = packed_panels(args.b_packed, args.k, args.b_batch_stride);
+    return true;
   }
   const bool shared = args.b_batch_stride == 0;
   const int64_t batches = shared ? 1 : args.batch;
   if (reads_in_place(args)) {
-    float* tails = nullptr;
-    if (args.n % kPanel != 0) {
-      tails = pack_tails(ral, args, batches);
-      if (tails == nullptr) return BLADE_NO_MEMORY;
-    }
-    const int64_t tail_stride = shared ? 0 : args.k * kPanel;
-    run([&](int64_t i) {
-      const float* tail = tails == nullptr ? nullptr : tails + i * tail_stride;
-      return PanelView{args.b + i * args.b_batch_stride, kPanel, args.ldb, tail};
-    });
-    return BLADE_OK;
+    const bool has_tail = args.n % kPanel != 0;
+    const float* tails = has_tail ? pack_tails(ral, args, batches) : nullptr;
+    *panels = {args.b, args.b_batch_stride, kPanel, args.ldb, tails, shared ? 0 : args.k * kPanel};
+    return !has_tail || tails != nullptr;
   }
   const float* packed = pack_batched_b(ral, args, batches);
-  if (packed == nullptr) return BLADE_NO_MEMORY;
-  const int64_t stride = shared ? 0 : packed_b_bytes(args.k, args.n) / 4;
-  run([&](int64_t i) { return packed_view(packed + i * stride, args.k); });
+  *panels = packed_panels(packed, args.k, shared ? 0 : packed_b_bytes(args.k, args.n) / 4);
+  return packed != nullptr;
+}
+
+BLADE_NOINLINE inline int32_t gemm_to(const BladeRal* ral, const GemmArgs& args, const Target& target,
+                                      RowEpilogue epilogue) {
+  if (args.batch == 0 || args.m == 0 || args.n == 0) return BLADE_OK;
+  Panels panels;
+  if (!find_panels(ral, args, &panels)) return BLADE_NO_MEMORY;
+  epilogue.batch_m = args.m;
+  const RowMajorA rows = {args.a, args.lda, args.a_batch_stride};
+  const ColumnMajorA columns = {args.a, args.lda, args.a_batch_stride};
+  const Source source = args.a_transposed ? source_of(columns) : source_of(rows);
+  multiply(ral, args.batch, args.m, args.n, args.k, source, panels, target, epilogue);
   return BLADE_OK;
 }
 
-// GEMM whose results go to dst(i, m, n).
-template <class Epilogue, class Dst>
-inline int32_t gemm(const BladeRal* ral, const GemmArgs& args, const Epilogue& epilogue, const Dst& dst) {
-  if (args.a_transposed) {
-    return gemm_from(ral, args, ColumnMajorA{args.a, args.lda, args.a_batch_stride}, dst, epilogue);
+// Batches that share B and lie one after another are one matrix of batch * m rows.
+inline GemmArgs fold_batches(const GemmArgs& args) {
+  GemmArgs folded = args;
+  if (args.b_batch_stride == 0 && !args.a_transposed && args.a_batch_stride == args.m * args.lda &&
+      args.c_batch_stride == args.m * args.ldc) {
+    folded.m = args.batch * args.m;
+    folded.batch = 1;
   }
-  return gemm_from(ral, args, RowMajorA{args.a, args.lda, args.a_batch_stride}, dst, epilogue);
+  return folded;
+}
+
+// GEMM whose results go where target says, see RowMajorC in gemm_block.h.
+template <class Epilogue, class T>
+inline int32_t gemm(const BladeRal* ral, const GemmArgs& args, const Epilogue& epilogue, const T& target) {
+  return gemm_to(ral, args, target_of(target), epilogue_of(epilogue));
 }
 
 // GEMM into args.c.
 template <class Epilogue = NoEpilogue>
 inline int32_t gemm(const BladeRal* ral, const GemmArgs& args, const Epilogue& epilogue = Epilogue{}) {
-  GemmArgs folded = args;
-  if (args.b_batch_stride == 0 && !args.a_transposed && args.a_batch_stride == args.m * args.lda &&
-      args.c_batch_stride == args.m * args.ldc) {
-    folded.m = args.batch * args.m;  // one matrix of batch * m rows
-    folded.batch = 1;
-  }
-  return gemm(ral, folded, epilogue, RowMajorC{args.c, args.ldc, args.c_batch_stride});
+  const Target target = target_of(RowMajorC{args.c, args.ldc, args.c_batch_stride});
+  return gemm_to(ral, fold_batches(args), target, epilogue_of(epilogue));
 }
 
 }  // namespace

@@ -5,8 +5,8 @@
 //   avg: output[b, y, x, c] = their sum divided by their number (pads are not counted)
 //   then epilogue(pixel, 0, channels, row)
 //
-// input: NHWC [batch, in_h, in_w, channels]. output: NHWC [batch, out_h, out_w, channels]; the caller computes out_h and
-// out_w. Any extent may be 0. Epilogue: as in gemm.h, m = (b * out_h + y) * out_w + x.
+// input: NHWC [batch, in_h, in_w, channels]. output: NHWC [batch, out_h, out_w, channels]; the caller computes out_h
+// and out_w. Any extent may be 0. Epilogue: as in gemm.h, m = (b * out_h + y) * out_w + x.
 #ifndef TF_BLADE_CUSTOM_OPS_DISC_CPU_POOL_H_
 #define TF_BLADE_CUSTOM_OPS_DISC_CPU_POOL_H_
 

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import absltest
 
-from tests.ops.importer import graph_of
+from tests.ops.importer import graph_of, variable_type
 from tf_blade import symbolic
 from tf_blade.backends.disc import lower
 from tf_blade.backends.disc.ir import interpreter, legality
@@ -38,7 +38,9 @@ def numbers(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -
     if dtype == np.bool_:
         return np.asarray(rng.integers(0, 2, shape)).astype(dtype)
     if dtype.kind in "iu":
-        return np.asarray(rng.integers(0 if dtype.kind == "u" else -10, 21 if dtype.kind == "u" else 11, shape)).astype(dtype)
+        return np.asarray(rng.integers(0 if dtype.kind == "u" else -10, 21 if dtype.kind == "u" else 11, shape)).astype(
+            dtype
+        )
     return np.asarray(rng.normal(size=shape)).astype(dtype)
 
 
@@ -159,7 +161,7 @@ class Lowered:
     """A row, traced, imported and lowered."""
 
     case: OpCase
-    traced: Callable[..., Any]
+    traced: Any
     graph: Graph
     module: Module
 
@@ -201,9 +203,7 @@ def lower_case(case: OpCase) -> Lowered:
         Unsupported: it is refused.
     """
     traced, graph = trace(case)
-    weights = frozenset(
-        node.name for node, arg in zip(graph.inputs, case.inputs, strict=False) if arg.weight
-    )
+    weights = frozenset(node.name for node, arg in zip(graph.inputs, case.inputs, strict=False) if arg.weight)
     module = lower.lower_graph(graph, name="case", weights=weights)
     legality.check(module)
     for output, value in zip(graph.outputs, module.results, strict=True):
@@ -214,9 +214,15 @@ def lower_case(case: OpCase) -> Lowered:
 
 def module_inputs(lowered: Lowered, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The arrays, followed by the variables' values that the row reads."""
-    captured = {id(item): item for item in getattr(lowered.traced, "captured_inputs", [])}
-    variables = {id(item.handle): item for item in getattr(lowered.traced, "variables", [])}
-    return [*arrays, *(variables[key].numpy() if key in variables else item.numpy() for key, item in captured.items())]
+    return [*arrays, *(_content(item) for item in lowered.traced.captured_inputs)]
+
+
+def _content(captured: Any) -> np.ndarray:
+    """A captured tensor, or the value of the variable that it is the handle of."""
+    if captured.dtype != tf.resource:
+        return np.asarray(captured)
+    dtype, _ = variable_type(captured)
+    return np.asarray(tf.raw_ops.ReadVariableOp(resource=captured, dtype=dtype))
 
 
 def flatten(results: Any) -> list[np.ndarray]:
@@ -228,7 +234,9 @@ def expected(lowered: Lowered, arrays: Sequence[np.ndarray]) -> list[np.ndarray]
     """TensorFlow's results, or its error."""
     fn = lowered.traced if lowered.case.traced else lowered.case.fn
     try:
-        return flatten(fn(*(tf.constant(array, dtype=arg.dtype) for array, arg in zip(arrays, lowered.case.inputs, strict=True))))
+        return flatten(
+            fn(*(tf.constant(array, dtype=arg.dtype) for array, arg in zip(arrays, lowered.case.inputs, strict=True)))
+        )
     except (tf.errors.OpError, ValueError) as error:
         return error
 
@@ -257,9 +265,7 @@ def check(test: absltest.TestCase, case: OpCase, run: Run = interpret) -> None:
     test.assertGreater(computed, 0, f"{case.name}: no call was computed")
 
 
-def check_call(
-    test: absltest.TestCase, lowered: Lowered, arrays: Sequence[np.ndarray], sizes: Sizes, run: Run
-) -> bool:
+def check_call(test: absltest.TestCase, lowered: Lowered, arrays: Sequence[np.ndarray], sizes: Sizes, run: Run) -> bool:
     """One call. Whether it was computed (and not refused by both sides)."""
     case = lowered.case
     wanted = expected(lowered, arrays)

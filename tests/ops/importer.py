@@ -15,23 +15,23 @@ def graph_of(concrete: Any, name: str) -> Graph:
     """The body of a concrete function. Captured variables become inputs with `handle` set."""
     graph = Graph(name)
     tensors: dict[str, Tensor] = {}
-    handles = {id(variable.handle): variable for variable in concrete.variables}
     arguments = list(concrete.inputs)
-    captured = arguments[len(arguments) - len(concrete.captured_inputs) :]
-    variables = {
-        placeholder.name: handles[id(outer)]
-        for placeholder, outer in zip(captured, concrete.captured_inputs, strict=True)
-        if id(outer) in handles
-    }
+    captured = dict(
+        zip(
+            (item.name for item in arguments[len(arguments) - len(concrete.captured_inputs) :]),
+            concrete.captured_inputs,
+            strict=True,
+        )
+    )
     for argument in arguments:
         tensor = graph.add_input(argument.op.name, DType(argument.dtype.as_datatype_enum))
         tensor.shape = tuple(argument.shape) if argument.shape.is_fully_defined() else None
-        if argument.name in variables:
-            variable = variables[argument.name]
-            tensor.handle = (DType(variable.dtype.as_datatype_enum), tuple(variable.shape))
+        if argument.dtype == tf.resource:
+            dtype, shape = variable_type(captured[argument.name])
+            tensor.handle = (DType(dtype.as_datatype_enum), shape)
         tensors[argument.name] = tensor
     for operation in concrete.graph.get_operations():
-        if operation.name in graph:
+        if operation.name in graph or not operation.outputs:  # a NoOp only orders side effects
             continue
         attrs = {key: _attr(value) for key, value in operation.node_def.attr.items()}
         dtypes = [DType(item.dtype.as_datatype_enum) for item in operation.outputs]
@@ -41,6 +41,12 @@ def graph_of(concrete: Any, name: str) -> Graph:
     for index, output in enumerate(concrete.outputs):
         graph.add_output(f"result_{index}", tensors[output.name])
     return graph
+
+
+def variable_type(handle: Any) -> tuple[tf.DType, tuple[int, ...]]:
+    """Element type and shape of the variable that a captured handle stands for."""
+    (content,) = handle._handle_data.shape_and_type
+    return tf.as_dtype(content.dtype), tuple(dim.size for dim in content.shape.dim)
 
 
 def _attr(value: Any) -> Attr:

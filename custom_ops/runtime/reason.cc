@@ -24,7 +24,8 @@ absl::string_view ReasonName(Reason reason) {
 
 absl::Status Refuse(Reason reason, absl::string_view message) {
   absl::Status status(absl::StatusCode::kFailedPrecondition, message);
-  status.SetPayload(kPayload, absl::Cord(std::string(1, static_cast<char>(reason))));
+  const char code = static_cast<char>(reason);
+  status.SetPayload(kPayload, absl::Cord(absl::string_view(&code, 1)));
   return status;
 }
 

@@ -1,0 +1,24 @@
+#include "custom_ops/engine_op/c_api.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "custom_ops/runtime/loaded_engine.h"
+#include "custom_ops/runtime/stats.h"
+
+extern "C" {
+
+char* tf_blade_runtime_stats_json(void) { return strdup(tf_blade::StatsJson().c_str()); }
+
+void tf_blade_runtime_stats_reset(void) { tf_blade::ResetStats(); }
+
+char* tf_blade_check_engine(const char* bytes, unsigned long long size) {
+  const absl::Status status = tf_blade::LoadEngine(absl::string_view(bytes, size)).status();
+  if (status.ok()) return nullptr;
+  return strdup(absl::StrCat(tf_blade::ReasonName(tf_blade::ReasonOf(status)), ": ", status.message()).c_str());
+}
+
+void tf_blade_free(char* text) { std::free(text); }
+
+}  // extern "C"

@@ -1,0 +1,79 @@
+// What one call of an engine needs, pooled: inputs, outputs, scratch memory, threads.
+#ifndef TF_BLADE_CUSTOM_OPS_ENGINE_OP_CALL_CONTEXT_H_
+#define TF_BLADE_CUSTOM_OPS_ENGINE_OP_CALL_CONTEXT_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "custom_ops/engine_op/call_inputs.h"
+#include "custom_ops/runtime/engine.h"
+#include "custom_ops/runtime/loaded_engine.h"
+#include "custom_ops/runtime/memory.h"
+#include "custom_ops/runtime/parallel.h"
+#include "tensorflow/core/framework/op_kernel.h"
+
+namespace tf_blade {
+
+// TensorFlow's intra-op pool.
+class IntraOpPool : public ThreadPool {
+ public:
+  explicit IntraOpPool(tensorflow::OpKernelContext* ctx)
+      : threads_(ctx->device()->tensorflow_cpu_worker_threads()) {}
+  int NumThreads() const override { return threads_ == nullptr ? 1 : threads_->num_threads; }
+  void Schedule(std::function<void()> task) override { threads_->workers->Schedule(std::move(task)); }
+
+ private:
+  const tensorflow::DeviceBase::CpuWorkerThreads* const threads_;
+};
+
+// A host for engines on TensorFlow's CPU device. `Begin` starts a call of one engine, `Forget` ends it.
+class TensorFlowHost : public Host {
+ public:
+  // For a run `memory` is null; for an init `signature` is null and what is persistent goes to `memory`.
+  void Begin(tensorflow::OpKernelContext* ctx, const EngineSignature* signature, BlockList* memory);
+
+  // Drops the outputs that were not taken and frees the scratch memory.
+  void Forget();
+
+  // Hands the outputs to TensorFlow. False when one is missing.
+  bool TakeOutputs();
+
+  int NumThreads() override;
+  void* Alloc(size_t bytes) override;
+  void* AllocPersistent(size_t bytes) override;
+  void* AllocOutput(int index, absl::Span<const int64_t> dims) override;
+  void ParallelFor(int64_t total, int64_t cost_ns, LoopBody body, void* arg) override;
+  bool Cancelled() override;
+  void SetError(const char* message) override;
+
+  const std::string& error() const { return error_; }
+  // Whether the engine broke its contract in a callback.
+  bool misused() const { return misused_; }
+  std::vector<int64_t>& symbols() { return symbols_; }
+  ScratchArena& arena() { return arena_; }
+
+ private:
+  void* Misuse(const char* message);
+
+  tensorflow::OpKernelContext* ctx_ = nullptr;
+  const EngineSignature* signature_ = nullptr;
+  BlockList* memory_ = nullptr;
+  ScratchArena arena_;
+  std::vector<tensorflow::Tensor> outputs_;
+  std::vector<bool> has_output_;
+  std::vector<int64_t> symbols_;
+  std::string error_;
+  bool misused_ = false;
+};
+
+struct CallContext {
+  CallInputs inputs;
+  TensorFlowHost host;
+  // By engine: the state this context used last. Checked against the weights of each call.
+  std::vector<std::shared_ptr<const BoundState>> states;
+};
+
+}  // namespace tf_blade
+
+#endif  // TF_BLADE_CUSTOM_OPS_ENGINE_OP_CALL_CONTEXT_H_

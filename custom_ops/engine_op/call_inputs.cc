@@ -1,0 +1,123 @@
+#include "custom_ops/engine_op/call_inputs.h"
+
+#include <algorithm>
+#include <shared_mutex>
+#include <utility>
+
+namespace tf_blade {
+
+using tensorflow::OpKernelContext;
+using tensorflow::Tensor;
+using tensorflow::Var;
+
+Reason CallInputs::Collect(OpKernelContext* ctx) {
+  const int count = ctx->num_inputs();
+  variables_.resize(count);
+  is_in_place_.assign(count, false);
+  for (int i = 0; i < count; ++i) {
+    if (ctx->input_dtype(i) != tensorflow::DT_RESOURCE) continue;
+    const Reason reason = CollectVariable(ctx, i);
+    if (reason != Reason::kNone) return reason;
+  }
+  if (!in_place_.empty()) {
+    const Reason reason = LockVariables();
+    if (reason != Reason::kNone) return reason;
+  }
+  MakeViews(ctx);
+  return Reason::kNone;
+}
+
+Reason CallInputs::CollectVariable(OpKernelContext* ctx, int input) {
+  tensorflow::core::RefCountPtr<Var> variable;
+  const tensorflow::ResourceHandle& handle = tensorflow::HandleFromInput(ctx, input);
+  if (!tensorflow::LookupResource(ctx, handle, &variable).ok()) return Reason::kUninitialized;
+  {
+    std::shared_lock<VariableMutex> lock(*variable->mu());
+    if (!variable->is_initialized) return Reason::kUninitialized;
+    // A variable enters copy-on-read mode under the exclusive lock, and never leaves it.
+    if (!variable->copy_on_read_mode.load()) {
+      variables_[input] = *variable->tensor();
+      return Reason::kNone;
+    }
+  }
+  is_in_place_[input] = true;
+  in_place_.push_back({input, std::move(variable)});
+  return Reason::kNone;
+}
+
+Reason CallInputs::LockVariables() {
+  // TensorFlow's rule for locking several variables: each once, by increasing address.
+  std::vector<VariableMutex*> wanted;
+  for (const LockedVariable& item : in_place_) wanted.push_back(item.variable->mu());
+  std::sort(wanted.begin(), wanted.end());
+  wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
+  for (VariableMutex* mutex : wanted) {
+    mutex->lock_shared();
+    locks_.push_back(mutex);
+  }
+  for (const LockedVariable& item : in_place_) {
+    if (!item.variable->is_initialized) return Reason::kUninitialized;
+    variables_[item.input] = *item.variable->tensor();
+  }
+  return Reason::kNone;
+}
+
+void CallInputs::Release() {
+  views_.clear();
+  for (Tensor& tensor : variables_) {
+    if (tensor.IsInitialized()) tensor = Tensor();
+  }
+  for (VariableMutex* mutex : locks_) mutex->unlock_shared();
+  locks_.clear();
+  in_place_.clear();
+}
+
+const Tensor& CallInputs::TensorOf(OpKernelContext* ctx, int input) const {
+  return ctx->input_dtype(input) == tensorflow::DT_RESOURCE ? variables_[input] : ctx->input(input);
+}
+
+void CallInputs::MakeViews(OpKernelContext* ctx) {
+  const int count = ctx->num_inputs();
+  dims_.clear();
+  views_.clear();
+  for (int i = 0; i < count; ++i) {
+    const Tensor& tensor = TensorOf(ctx, i);
+    for (int d = 0; d < tensor.dims(); ++d) dims_.push_back(tensor.dim_size(d));
+    views_.push_back({tensor.data(), nullptr, tensor.dims(), static_cast<int32_t>(tensor.dtype())});
+  }
+  // The dimensions have their final place only now.
+  const int64_t* next = dims_.data();
+  for (TensorView& view : views_) {
+    view.dims = next;
+    next += view.rank;
+  }
+}
+
+WeightKey CallInputs::KeyOf(int input, bool fixed_shapes) const {
+  const TensorView& view = views_[input];
+  WeightKey key{view.data, 0};
+  if (is_in_place_[input]) key.fingerprint = Fingerprint(view.data, variables_[input].TotalBytes(), 1);
+  if (!fixed_shapes) key.fingerprint = Fingerprint(view.dims, view.rank * sizeof(int64_t), key.fingerprint + 1);
+  return key;
+}
+
+bool CallInputs::Match(const std::vector<WeightKey>& key, const std::vector<int>& inputs, bool fixed_shapes) const {
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (key[i].data != views_[inputs[i]].data || !(key[i] == KeyOf(inputs[i], fixed_shapes))) return false;
+  }
+  return true;
+}
+
+std::vector<WeightKey> CallInputs::MakeKey(const std::vector<int>& inputs, bool fixed_shapes) const {
+  std::vector<WeightKey> key;
+  for (const int input : inputs) key.push_back(KeyOf(input, fixed_shapes));
+  return key;
+}
+
+std::shared_ptr<const void> CallInputs::Retain(OpKernelContext* ctx, const std::vector<int>& inputs) const {
+  auto tensors = std::make_shared<std::vector<Tensor>>();
+  for (const int input : inputs) tensors->push_back(TensorOf(ctx, input));
+  return tensors;
+}
+
+}  // namespace tf_blade

@@ -1,0 +1,65 @@
+// The inputs of one call as engines see them: variables looked up, every tensor a plain view.
+#ifndef TF_BLADE_CUSTOM_OPS_ENGINE_OP_CALL_INPUTS_H_
+#define TF_BLADE_CUSTOM_OPS_ENGINE_OP_CALL_INPUTS_H_
+
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "custom_ops/runtime/loaded_engine.h"
+#include "custom_ops/runtime/reason.h"
+#include "custom_ops/runtime/signature.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/framework/resource_mgr.h"
+#include "tensorflow/core/framework/resource_var.h"
+
+namespace tf_blade {
+
+using VariableMutex = std::remove_pointer_t<decltype(std::declval<tensorflow::Var&>().mu())>;
+
+// Reused from call to call, so that a call allocates nothing here once it has seen its largest ranks.
+class CallInputs {
+ public:
+  // Takes the inputs of `ctx`: kUninitialized when a variable has no value, else kNone. Variables in copy-on-read mode
+  // (those that sparse ops touched) stay locked for readers until Release, as TensorFlow's own gather does it: their
+  // buffers are written in place. All others are held by reference: writers see it and write elsewhere.
+  Reason Collect(tensorflow::OpKernelContext* ctx);
+
+  // Gives up locks and references. Must precede a call of the fallback, which may take the same locks.
+  void Release();
+
+  absl::Span<const TensorView> views() const { return views_; }
+
+  // Whether the weights are those that `key` was made of. `inputs` lists the weights' indices.
+  bool Match(const std::vector<WeightKey>& key, const std::vector<int>& inputs, bool fixed_shapes) const;
+  std::vector<WeightKey> MakeKey(const std::vector<int>& inputs, bool fixed_shapes) const;
+
+  // References on the tensors of these inputs.
+  std::shared_ptr<const void> Retain(tensorflow::OpKernelContext* ctx, const std::vector<int>& inputs) const;
+
+ private:
+  struct LockedVariable {
+    int input;
+    tensorflow::core::RefCountPtr<tensorflow::Var> variable;
+  };
+
+  Reason CollectVariable(tensorflow::OpKernelContext* ctx, int input);
+  Reason LockVariables();
+  const tensorflow::Tensor& TensorOf(tensorflow::OpKernelContext* ctx, int input) const;
+  void MakeViews(tensorflow::OpKernelContext* ctx);
+  WeightKey KeyOf(int input, bool fixed_shapes) const;
+
+  std::vector<tensorflow::Tensor> variables_;  // by input; empty tensors for inputs that are no variables
+  std::vector<LockedVariable> in_place_;
+  std::vector<VariableMutex*> locks_;
+  std::vector<bool> is_in_place_;
+  std::vector<int64_t> dims_;
+  std::vector<TensorView> views_;
+};
+
+}  // namespace tf_blade
+
+#endif  // TF_BLADE_CUSTOM_OPS_ENGINE_OP_CALL_INPUTS_H_

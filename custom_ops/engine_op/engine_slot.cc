@@ -1,0 +1,217 @@
+#include "custom_ops/engine_op/engine_slot.h"
+
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "tensorflow/core/platform/logging.h"
+
+namespace tf_blade {
+namespace {
+
+int64_t NowNs() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+bool IsPlainType(int32_t dtype) {
+  switch (dtype) {
+    case BLADE_F32:
+    case BLADE_F64:
+    case BLADE_I32:
+    case BLADE_U8:
+    case BLADE_I16:
+    case BLADE_I8:
+    case BLADE_I64:
+    case BLADE_BOOL:
+    case BLADE_BF16:
+    case BLADE_U16:
+    case BLADE_F16:
+    case BLADE_U32:
+    case BLADE_U64:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Checks what is known of the op's types before any call. A resource's element type is known only at the call.
+absl::Status CheckTypes(const EngineSignature& signature, const tensorflow::DataTypeVector& inputs,
+                        const tensorflow::DataTypeVector& outputs) {
+  if (signature.inputs.size() != inputs.size() || signature.outputs.size() != outputs.size()) {
+    return Refuse(Reason::kSignature, "the engine's inputs and outputs are not the op's");
+  }
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const int32_t dtype = signature.inputs[i].dtype;
+    if (!IsPlainType(dtype)) return Refuse(Reason::kSignature, absl::StrCat("input ", i, " is no plain tensor"));
+    if (inputs[i] != tensorflow::DT_RESOURCE && static_cast<int32_t>(inputs[i]) != dtype) {
+      return Refuse(Reason::kDtype, absl::StrCat("input ", i, " has element type ", static_cast<int>(inputs[i]),
+                                                 ", the signature says ", dtype));
+    }
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const int32_t dtype = signature.outputs[i].dtype;
+    if (!IsPlainType(dtype) || static_cast<int32_t>(outputs[i]) != dtype) {
+      return Refuse(Reason::kSignature, absl::StrCat("output ", i, " has element type ", static_cast<int>(outputs[i]),
+                                                     ", the signature says ", dtype));
+    }
+  }
+  return absl::OkStatus();
+}
+
+Reason FailureReason(Outcome outcome, Reason otherwise) {
+  switch (outcome) {
+    case Outcome::kGuard:
+      return Reason::kGuard;
+    case Outcome::kError:
+      return otherwise;
+    case Outcome::kNoMemory:
+      return Reason::kNoMemory;
+    default:
+      return Reason::kRunError;
+  }
+}
+
+}  // namespace
+
+EngineSlot::EngineSlot(int index, std::string name, absl::StatusOr<std::shared_ptr<const LoadedEngine>> engine,
+                       const tensorflow::DataTypeVector& inputs, const tensorflow::DataTypeVector& outputs,
+                       ContextPool* pool)
+    : index_(index), name_(std::move(name)), pool_(pool) {
+  const absl::Status status = engine.ok() ? CheckTypes((*engine)->signature, inputs, outputs) : engine.status();
+  if (status.ok()) {
+    engine_ = *std::move(engine);
+  } else {
+    load_reason_ = ReasonOf(status);
+    load_detail_ = std::string(status.message());
+  }
+}
+
+void EngineSlot::Refused(Reason reason, absl::string_view detail) {
+  Count(stats_->refused, reason);
+  int64_t suppressed = 0;
+  if (!log_limiters_[static_cast<size_t>(reason)].Allow(NowNs(), &suppressed)) return;
+  LOG(WARNING) << "tf_blade: " << name_ << ": engine " << index_ << " did not serve a call: " << ReasonName(reason)
+               << (detail.empty() ? "" : ": ") << detail
+               << (suppressed > 0 ? absl::StrCat(" (", suppressed, " more since the last message)") : "");
+}
+
+Reason EngineSlot::Admit() {
+  if (engine_ == nullptr) {
+    Refused(load_reason_, load_detail_);
+    return load_reason_;
+  }
+  if (breaker_.Troubled() && breaker_.IsOpen(NowNs())) {
+    Refused(Reason::kBreakerOpen, "it failed repeatedly and is left alone for a while");
+    return Reason::kBreakerOpen;
+  }
+  return Reason::kNone;
+}
+
+Served EngineSlot::Serve(tensorflow::OpKernelContext* ctx, CallContext& call) {
+  const EngineSignature& signature = engine_->signature;
+  std::vector<int64_t>& symbols = call.host.symbols();
+  symbols.resize(signature.symbols.size());
+  const GuardVerdict verdict = signature.Check(call.inputs.views(), absl::MakeSpan(symbols));
+  if (verdict.reason != Reason::kNone) {
+    Refused(verdict.reason, signature.Explain(verdict, call.inputs.views()));
+    return {Served::kNo, verdict.reason};
+  }
+  StatePtr& state = call.states[index_];
+  const bool fixed = engine_->weights_have_fixed_shapes;
+  if (state == nullptr || !call.inputs.Match(state->key, engine_->weight_inputs, fixed)) {
+    absl::StatusOr<StatePtr> bound = Bind(ctx, call);
+    if (!bound.ok()) return Fail(ReasonOf(bound.status()), bound.status().message());
+    state = *std::move(bound);
+  }
+  return Run(ctx, call, *state);
+}
+
+absl::StatusOr<EngineSlot::StatePtr> EngineSlot::Bind(tensorflow::OpKernelContext* ctx, CallContext& call) {
+  const bool fixed = engine_->weights_have_fixed_shapes;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (current_ != nullptr && call.inputs.Match(current_->key, engine_->weight_inputs, fixed)) return current_;
+  }
+  std::vector<WeightKey> key = call.inputs.MakeKey(engine_->weight_inputs, fixed);
+  absl::StatusOr<StatePtr> made =
+      engine_->states.GetOrMake(key, [this, ctx, &call, &key] { return MakeState(ctx, call, key); });
+  if (made.ok()) Publish(*made);
+  return made;
+}
+
+absl::StatusOr<EngineSlot::StatePtr> EngineSlot::MakeState(tensorflow::OpKernelContext* ctx, CallContext& call,
+                                                           std::vector<WeightKey> key) {
+  const int64_t begin = NowNs();
+  auto state = std::make_shared<BoundState>();
+  state->key = std::move(key);
+  state->weights = call.inputs.Retain(ctx, engine_->weight_inputs);
+  std::vector<TensorView> views(call.inputs.views().begin(), call.inputs.views().end());
+  for (size_t i = 0; i < views.size(); ++i) {
+    if (!engine_->signature.inputs[i].is_weight) views[i].data = nullptr;
+  }
+  call.host.Begin(ctx, nullptr, &state->memory);
+  const Outcome outcome = engine_->engine->Init(call.host, views, &state->state);
+  const std::string error = call.host.error();
+  const bool misused = call.host.misused();
+  call.host.Forget();
+  if (outcome != Outcome::kOk || misused) {
+    const Reason reason = outcome == Outcome::kNoMemory ? Reason::kNoMemory : Reason::kInitError;
+    return Refuse(reason, absl::StrCat("init: ", error.empty() ? "failed" : error));
+  }
+  Count(stats_->inits);
+  Count(stats_->init_ns, NowNs() - begin);
+  return StatePtr(std::move(state));
+}
+
+void EngineSlot::Publish(StatePtr state) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (current_ == state) return;
+    current_.swap(state);
+  }
+  if (state == nullptr) return;  // it was the first
+  // Idle contexts would keep the old weights alive. Those at work find out at their next call.
+  pool_->ForEachIdle([this, &state](CallContext& idle) {
+    if (idle.states[index_] == state) idle.states[index_] = nullptr;
+  });
+}
+
+Served EngineSlot::Run(tensorflow::OpKernelContext* ctx, CallContext& call, const BoundState& state) {
+  TensorFlowHost& host = call.host;
+  host.Begin(ctx, &engine_->signature, nullptr);
+  const Outcome outcome = engine_->engine->Run(host, state.state.get(), call.inputs.views());
+  if (outcome == Outcome::kOk && !host.misused() && host.TakeOutputs()) {
+    host.Forget();
+    breaker_.Success();
+    Count(stats_->runs);
+    return {Served::kYes};
+  }
+  host.Forget();
+  if (outcome == Outcome::kCancelled && !host.misused() && host.error().empty()) return {Served::kCancelled};
+  if (outcome == Outcome::kGuard) {
+    Refused(Reason::kGuard, host.error());
+    return {Served::kNo, Reason::kGuard};
+  }
+  if (outcome == Outcome::kError && !host.misused()) {
+    // Not held against the engine unless TensorFlow computes the same without an error.
+    Refused(Reason::kEngineError, host.error());
+    return {Served::kNo, Reason::kEngineError};
+  }
+  if (outcome == Outcome::kOk && host.error().empty()) return Fail(Reason::kRunError, "it did not make all outputs");
+  return Fail(FailureReason(outcome, Reason::kRunError), host.error());
+}
+
+Served EngineSlot::Fail(Reason reason, absl::string_view detail) {
+  Refused(reason, detail);
+  Blame();
+  return {Served::kNo, reason};
+}
+
+void EngineSlot::Blame() {
+  if (breaker_.Failure(NowNs())) {
+    LOG(WARNING) << "tf_blade: " << name_ << ": engine " << index_ << " failed repeatedly; TensorFlow serves for a while";
+  }
+}
+
+}  // namespace tf_blade

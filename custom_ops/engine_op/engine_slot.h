@@ -1,0 +1,77 @@
+// One engine of a BladeEngineOp: loaded or refused, guarded, initialized, run, and left alone while it keeps failing.
+#ifndef TF_BLADE_CUSTOM_OPS_ENGINE_OP_ENGINE_SLOT_H_
+#define TF_BLADE_CUSTOM_OPS_ENGINE_OP_ENGINE_SLOT_H_
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "custom_ops/engine_op/call_context.h"
+#include "custom_ops/runtime/breaker.h"
+#include "custom_ops/runtime/loaded_engine.h"
+#include "custom_ops/runtime/log_limiter.h"
+#include "custom_ops/runtime/slot_pool.h"
+#include "custom_ops/runtime/stats.h"
+#include "tensorflow/core/framework/op_kernel.h"
+
+namespace tf_blade {
+
+using ContextPool = SlotPool<CallContext>;
+
+// What became of a call: served, cancelled, or refused with a reason.
+struct Served {
+  enum Kind { kYes, kCancelled, kNo } kind;
+  Reason reason = Reason::kNone;
+};
+
+class EngineSlot {
+ public:
+  // `engine` may be a refusal: then every call is refused for its reason. Inputs and outputs are the op's.
+  EngineSlot(int index, std::string name, absl::StatusOr<std::shared_ptr<const LoadedEngine>> engine,
+             const tensorflow::DataTypeVector& inputs, const tensorflow::DataTypeVector& outputs, ContextPool* pool);
+
+  // Once, before the first call.
+  void SetStats(std::shared_ptr<EngineStats> stats) { stats_ = std::move(stats); }
+
+  // Whether a call could be served at all. Counts the refusal when not.
+  Reason Admit();
+
+  // Tries to serve the call. `call` holds the inputs.
+  Served Serve(tensorflow::OpKernelContext* ctx, CallContext& call);
+
+  // Counts a refusal that has its cause outside of the engine.
+  void Refused(Reason reason, absl::string_view detail);
+
+  // Counts a failure of the engine against it; for errors that TensorFlow turned out not to have.
+  void Blame();
+
+ private:
+  using StatePtr = std::shared_ptr<const BoundState>;
+
+  absl::StatusOr<StatePtr> Bind(tensorflow::OpKernelContext* ctx, CallContext& call);
+  absl::StatusOr<StatePtr> MakeState(tensorflow::OpKernelContext* ctx, CallContext& call, std::vector<WeightKey> key);
+  void Publish(StatePtr state);
+  Served Run(tensorflow::OpKernelContext* ctx, CallContext& call, const BoundState& state);
+  Served Fail(Reason reason, absl::string_view detail);
+
+  const int index_;
+  const std::string name_;  // for logs
+  std::shared_ptr<const LoadedEngine> engine_;
+  Reason load_reason_ = Reason::kNone;
+  std::string load_detail_;
+  ContextPool* const pool_;
+  std::shared_ptr<EngineStats> stats_;
+  Breaker breaker_;
+  std::array<LogLimiter, static_cast<size_t>(Reason::kCount)> log_limiters_;
+
+  // The state made last. Contexts hold references of their own; the mutex is for making and replacing it.
+  std::mutex mutex_;
+  StatePtr current_;
+};
+
+}  // namespace tf_blade
+
+#endif  // TF_BLADE_CUSTOM_OPS_ENGINE_OP_ENGINE_SLOT_H_

@@ -1,0 +1,75 @@
+#include "custom_ops/engine_op/fallback.h"
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+
+namespace tf_blade {
+
+using tensorflow::FunctionLibraryRuntime;
+using tensorflow::OpKernelContext;
+using tensorflow::Tensor;
+
+namespace {
+
+FunctionLibraryRuntime::Options MakeOptions(OpKernelContext* ctx) {
+  FunctionLibraryRuntime::Options options(ctx->step_id());
+  options.rendezvous = ctx->rendezvous();
+  options.cancellation_manager = ctx->cancellation_manager();
+  options.collective_executor = ctx->collective_executor();
+  options.stats_collector = ctx->stats_collector();
+  options.step_container = ctx->step_container();
+  options.runner = ctx->runner();
+  options.run_all_kernels_inline = ctx->run_all_kernels_inline();
+  return options;
+}
+
+absl::Status SetOutputs(OpKernelContext* ctx, std::vector<Tensor>* results) {
+  if (static_cast<int>(results->size()) != ctx->num_outputs()) {
+    return absl::InternalError(absl::StrCat("the fallback function gave ", results->size(), " results for ",
+                                            ctx->num_outputs(), " outputs"));
+  }
+  for (int i = 0; i < ctx->num_outputs(); ++i) ctx->set_output(i, std::move((*results)[i]));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status Fallback::Instantiate(FunctionLibraryRuntime* library, Handle* handle) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = handles_.find(library);
+  if (found != handles_.end()) {
+    *handle = found->second;
+    return absl::OkStatus();
+  }
+  const absl::Status status =
+      library->Instantiate(function_.name(), tensorflow::AttrSlice(&function_.attr()), handle);
+  if (status.ok()) handles_.emplace(library, *handle);
+  return status;
+}
+
+void Fallback::Run(OpKernelContext* ctx, std::function<void(const absl::Status&)> finished) {
+  FunctionLibraryRuntime* const library = ctx->function_library();
+  Handle handle = tensorflow::kInvalidHandle;
+  const absl::Status status = library == nullptr ? absl::InternalError("the fallback function needs a function library")
+                                                 : Instantiate(library, &handle);
+  if (!status.ok()) {
+    ctx->SetStatus(status);
+    finished(status);
+    return;
+  }
+  std::vector<Tensor> arguments;
+  arguments.reserve(ctx->num_inputs());
+  for (int i = 0; i < ctx->num_inputs(); ++i) arguments.push_back(ctx->input(i));
+  const auto results = std::make_shared<std::vector<Tensor>>();
+  library->Run(MakeOptions(ctx), handle, arguments, results.get(),
+               [ctx, results, finished = std::move(finished)](const absl::Status& run_status) {
+                 const absl::Status final_status = run_status.ok() ? SetOutputs(ctx, results.get()) : run_status;
+                 if (!final_status.ok()) ctx->SetStatus(final_status);
+                 finished(final_status);
+               });
+}
+
+}  // namespace tf_blade

@@ -1,0 +1,89 @@
+#include "custom_ops/engine_op/registration.h"
+
+#include <dlfcn.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "custom_ops/engine_op/shape_fn.h"
+#include "tensorflow/core/framework/kernel_def_builder.h"
+#include "tensorflow/core/framework/op.h"
+#include "tensorflow/core/framework/op_def_builder.h"
+
+// The version of the TensorFlow whose headers this is compiled against, e.g. "2.21.0". The wheel's headers do not say.
+#ifndef TF_BLADE_TF_VERSION
+#error "define TF_BLADE_TF_VERSION as a string"
+#endif
+
+// Found in the file by tf_blade/runtime.py, before anything of it is loaded.
+extern "C" {
+__attribute__((visibility("default"))) extern const char tf_blade_tensorflow_version[];
+const char tf_blade_tensorflow_version[] = "TF_BLADE_BUILT_FOR_TENSORFLOW=" TF_BLADE_TF_VERSION ";";
+}
+
+namespace tf_blade {
+namespace {
+
+constexpr char kOpName[] = "BladeEngineOp";
+
+// The version of the TensorFlow in this process; empty where nobody says (it was linked in statically).
+std::string RunningTensorFlowVersion() {
+  const auto version = reinterpret_cast<const char* (*)()>(dlsym(RTLD_DEFAULT, "TF_Version"));
+  return version == nullptr ? "" : version();
+}
+
+// Why the op must not be registered from here; empty when it can be.
+std::string WhyNot() {
+  const std::string running = RunningTensorFlowVersion();
+  if (!running.empty() && running != TF_BLADE_TF_VERSION) {
+    return absl::StrCat("libtf_blade.so was built for TensorFlow ", TF_BLADE_TF_VERSION, ", this is TensorFlow ",
+                        running, ": build tf_blade again in this environment");
+  }
+  if (tensorflow::GetRegisteredKernelsForOp(kOpName).kernel_size() > 0) {
+    return "BladeEngineOp is registered already: it is linked into this program, or another copy of libtf_blade.so is "
+           "loaded; load it once only";
+  }
+  return "";
+}
+
+absl::Status DefineOp(tensorflow::OpRegistrationData* data) {
+  return tensorflow::OpDefBuilder(kOpName)
+      .Input("inputs: Tin")
+      .Output("outputs: Tout")
+      .Attr("Tin: list(type) >= 0")
+      .Attr("Tout: list(type) >= 0")
+      .Attr("fallback: func")
+      .Attr("engines: list(string) >= 0 = []")
+      .Attr("cluster: string = ''")
+      .SetIsStateful()
+      .SetShapeFn(BladeEngineShapeFn)
+      .Doc(R"doc(
+Runs a compiled engine, or else the subgraph that the engine was compiled from.
+
+inputs: what the subgraph reads. A resource stands for its variable's value.
+outputs: what the subgraph computes.
+fallback: the subgraph, with the same inputs and outputs.
+engines: engine files, in order of preference.
+cluster: the subgraph's name in logs and statistics.
+)doc")
+      .Finalize(data);
+}
+
+bool Register() {
+  const std::string why_not = WhyNot();
+  tensorflow::OpRegistry::Global()->Register([why_not](tensorflow::OpRegistrationData* data) {
+    if (!why_not.empty()) return absl::FailedPreconditionError(why_not);
+    return DefineOp(data);
+  });
+  if (!why_not.empty()) return false;
+  // The registrar takes the definition over.
+  tensorflow::kernel_factory::OpKernelRegistrar(
+      tensorflow::KernelDefBuilder(kOpName).Device(tensorflow::DEVICE_CPU).Build(), "BladeEngineOp", MakeBladeEngineOp);
+  return true;
+}
+
+const bool kRegistered = Register();
+
+}  // namespace
+}  // namespace tf_blade

@@ -1,0 +1,121 @@
+#include "custom_ops/engine_op/shape_fn.h"
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "custom_ops/engine_op/engine_attr.h"
+#include "custom_ops/runtime/engine_file.h"
+#include "custom_ops/runtime/loaded_engine.h"
+
+namespace tf_blade {
+namespace {
+
+using tensorflow::shape_inference::DimensionHandle;
+using tensorflow::shape_inference::InferenceContext;
+using tensorflow::shape_inference::ShapeHandle;
+using SignaturePtr = std::shared_ptr<const EngineSignature>;
+
+constexpr size_t kMaxCached = 256;
+
+// Shape functions run many times for a node; hashing the whole file each time would show. Null for unusable files.
+SignaturePtr ParseSignature(absl::string_view bytes) {
+  using Key = std::pair<uint64_t, size_t>;
+  static auto* const mutex = std::make_unique<std::mutex>().release();
+  static auto* const cache = std::make_unique<std::map<Key, SignaturePtr>>().release();
+  const Key key(Fingerprint(bytes.data(), bytes.size(), 0), bytes.size());
+  {
+    std::lock_guard<std::mutex> lock(*mutex);
+    const auto found = cache->find(key);
+    if (found != cache->end()) return found->second;
+  }
+  absl::StatusOr<EngineFile> file = ParseEngineFile(bytes);
+  SignaturePtr signature;
+  if (file.ok()) signature = std::make_shared<const EngineSignature>(std::move(file->signature));
+  std::lock_guard<std::mutex> lock(*mutex);
+  if (cache->size() >= kMaxCached) cache->clear();
+  (*cache)[key] = signature;
+  return signature;
+}
+
+ShapeHandle InputShape(InferenceContext* c, int input) {
+  const auto* const resource = c->input_handle_shapes_and_types(input);
+  if (resource != nullptr && resource->size() == 1) return (*resource)[0].shape;
+  tensorflow::DataTypeVector types;
+  const bool is_resource = c->GetAttr("Tin", &types).ok() && types[input] == tensorflow::DT_RESOURCE;
+  return is_resource ? c->UnknownShape() : c->input(input);
+}
+
+// What is known of the symbols: a value, and a dimension that is known to be the symbol's whatever its value.
+struct Bindings {
+  std::vector<int64_t> values;
+  std::vector<std::optional<DimensionHandle>> handles;
+};
+
+// False when the input is not one that the engine takes.
+bool BindInput(InferenceContext* c, const EngineInput& input, ShapeHandle shape, Bindings* bindings) {
+  if (!c->RankKnown(shape)) return true;
+  if (c->Rank(shape) != static_cast<int>(input.dims.size())) return false;
+  for (size_t d = 0; d < input.dims.size(); ++d) {
+    const DimProgram& program = input.dims[d];
+    const DimensionHandle dim = c->Dim(shape, static_cast<int64_t>(d));
+    const bool known = c->ValueKnown(dim);
+    if (program.is_const() && known && c->Value(dim) != program.operand()) return false;
+    if (!program.is_symbol()) continue;
+    int64_t& value = bindings->values[program.operand()];
+    std::optional<DimensionHandle>& handle = bindings->handles[program.operand()];
+    if (known && value != kUnknownDim && value != c->Value(dim)) return false;
+    if (known) value = c->Value(dim);
+    if (known || !handle.has_value()) handle = dim;
+  }
+  return true;
+}
+
+DimensionHandle OutputDim(InferenceContext* c, const DimProgram& program, const Bindings& bindings) {
+  if (program.is_symbol() && bindings.handles[program.operand()]) return *bindings.handles[program.operand()];
+  int64_t value;
+  if (!program.Evaluate(bindings.values, &value) || value < 0) return c->UnknownDim();
+  return c->MakeDim(value);
+}
+
+void SetUnknown(InferenceContext* c) {
+  for (int i = 0; i < c->num_outputs(); ++i) c->set_output(i, c->UnknownShape());
+}
+
+// False when the signature does not fit the op or its inputs.
+bool SetShapes(InferenceContext* c, const EngineSignature& signature) {
+  if (static_cast<int>(signature.inputs.size()) != c->num_inputs() ||
+      static_cast<int>(signature.outputs.size()) != c->num_outputs()) {
+    return false;
+  }
+  Bindings bindings;
+  bindings.values.assign(signature.symbols.size(), kUnknownDim);
+  bindings.handles.resize(signature.symbols.size());
+  for (int i = 0; i < c->num_inputs(); ++i) {
+    if (!BindInput(c, signature.inputs[i], InputShape(c, i), &bindings)) return false;
+  }
+  for (int i = 0; i < c->num_outputs(); ++i) {
+    std::vector<DimensionHandle> dims;
+    for (const DimProgram& program : signature.outputs[i].dims) dims.push_back(OutputDim(c, program, bindings));
+    c->set_output(i, c->MakeShape(dims));
+  }
+  return true;
+}
+
+}  // namespace
+
+absl::Status BladeEngineShapeFn(InferenceContext* c) {
+  SetUnknown(c);
+  for (const absl::string_view bytes : EngineFilesOf(c->GetAttr("engines"))) {
+    const SignaturePtr signature = ParseSignature(bytes);
+    if (signature == nullptr) continue;
+    if (!SetShapes(c, *signature)) SetUnknown(c);
+    break;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace tf_blade

@@ -1,0 +1,110 @@
+"""The op library: finding it, loading it, and reading what engines did in this process."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import json
+import mmap
+from pathlib import Path
+from typing import Any
+
+from tf_blade.errors import EnvironmentError_
+
+_LIBRARY = Path(__file__).resolve().parent / "lib" / "libtf_blade.so"
+_VERSION_MARK = b"TF_BLADE_BUILT_FOR_TENSORFLOW="
+
+
+def library_path() -> str:
+    """The op library's file: for `tf.load_op_library`, `TF_LoadLibrary`, or a server's list of custom ops.
+
+    Raises:
+        EnvironmentError_: it has not been built.
+    """
+    if not _LIBRARY.exists():
+        raise EnvironmentError_(
+            f"{_LIBRARY} is missing: run `pip install .`, or `python setup.py build_ext --inplace` in a checkout"
+        )
+    return str(_LIBRARY)
+
+
+def built_for(library: str) -> str:
+    """The version of TensorFlow that a library was built for, read from its bytes: loading it might already fail.
+
+    Raises:
+        EnvironmentError_: the file does not say.
+    """
+    with open(library, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        begin = data.find(_VERSION_MARK)
+        end = data.find(b";", begin)
+        if begin < 0 or end < 0:
+            raise EnvironmentError_(f"{library} is no op library of tf_blade")
+        return data[begin + len(_VERSION_MARK) : end].decode()
+
+
+@functools.cache
+def load() -> str:
+    """Loads the op library into this process, once, and returns its path.
+
+    Raises:
+        EnvironmentError_: there is no library, it was built for another TensorFlow, or the op is registered already.
+    """
+    try:
+        import tensorflow as tf
+    except ImportError as error:
+        raise EnvironmentError_("tf_blade needs TensorFlow: install tensorflow-cpu or tensorflow 2.21") from error
+    path = library_path()
+    version = built_for(path)
+    if version != tf.version.VERSION:
+        raise EnvironmentError_(
+            f"{path} was built for TensorFlow {version}, this is TensorFlow {tf.version.VERSION}: "
+            "build tf_blade again in this environment"
+        )
+    try:
+        tf.load_op_library(path)
+    except (tf.errors.OpError, OSError) as error:
+        raise EnvironmentError_(f"{path} cannot be loaded: {error}") from error
+    return path
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    library = ctypes.CDLL(load())
+    for name in ("tf_blade_runtime_stats_json", "tf_blade_check_engine"):
+        getattr(library, name).restype = ctypes.c_void_p  # c_char_p would lose the pointer that must be freed
+    library.tf_blade_check_engine.argtypes = [ctypes.c_char_p, ctypes.c_ulonglong]
+    library.tf_blade_free.argtypes = [ctypes.c_void_p]
+    return library
+
+
+def _take_text(pointer: int | None) -> str | None:
+    if pointer is None:
+        return None
+    try:
+        return ctypes.string_at(pointer).decode()
+    finally:
+        _library().tf_blade_free(pointer)
+
+
+def runtime_stats() -> dict[str, Any]:
+    """What engines did in this process.
+
+    Returns:
+        {"clusters": [...]}, each cluster with "cluster" (its name), "calls", "engine_runs" (calls that an engine
+        served), "fallbacks" ({reason: calls that TensorFlow served}) and "engines": by order of preference, each with
+        "index", "backend", "hash", "runs", "inits" (times its weights were prepared), "init_ns", and "refused"
+        ({reason: calls it did not serve}).
+    """
+    text = _take_text(_library().tf_blade_runtime_stats_json())
+    result: dict[str, Any] = json.loads(text) if text is not None else {"clusters": []}
+    return result
+
+
+def reset_runtime_stats() -> None:
+    """Sets all of `runtime_stats`' counters to zero."""
+    _library().tf_blade_runtime_stats_reset()
+
+
+def check_engine(data: bytes) -> str | None:
+    """Why the runtime on this machine would refuse an engine file ("reason: detail"); None when it would load it."""
+    return _take_text(_library().tf_blade_check_engine(data, len(data)))

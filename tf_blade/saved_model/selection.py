@@ -79,7 +79,8 @@ def select(model: SavedModel, signatures: Sequence[str] | None) -> Selection:
         roots += [name for name in _python_functions(model) if name in model.functions]
     reached = _closure(model.functions, roots)
     bodies = tuple(name for name in model.functions if name in reached)
-    return Selection(bodies, frozenset(_pinned(model)), main)
+    part = {node.name for node in _reach(nodes, main)} if main else set()
+    return Selection(bodies, frozenset(_pinned(model, part)), main)
 
 
 def _main_part(model: SavedModel, signatures: Iterable[meta_graph_pb2.SignatureDef]) -> MainPart | None:
@@ -94,7 +95,6 @@ def _main_part(model: SavedModel, signatures: Iterable[meta_graph_pb2.SignatureD
             (fetches if info.dtype else targets).update(dict.fromkeys(_tensors(info)))
     if not fetches and not targets:
         return None
-    # Every other name that somebody may ask for by name stays, if it is in the part at all; see `referenced_names`.
     return MainPart(tuple(sorted(feeds)), tuple(sorted(fetches)), tuple(sorted(targets)))
 
 
@@ -183,7 +183,7 @@ def _called(node: node_def_pb2.NodeDef, functions: Mapping[str, FunctionDef]) ->
 
 def references(node: node_def_pb2.NodeDef) -> list[str]:
     """All functions that a node's attributes name."""
-    names = []
+    names: list[str] = []
     for key in sorted(node.attr):
         value = node.attr[key]
         names.extend(item.name for item in ([value.func] if value.HasField("func") else value.list.func))
@@ -212,8 +212,8 @@ def _closure(functions: Mapping[str, FunctionDef], roots: Iterable[str]) -> set[
     return found
 
 
-def _pinned(model: SavedModel) -> Iterator[str]:
-    """Functions that must exist under their names whatever is inlined."""
+def _pinned(model: SavedModel, part: set[str]) -> Iterator[str]:
+    """Functions that must exist under their names whatever is inlined. `part`: the main graph's nodes that serve."""
     objects = model.meta_graph.object_graph_def
     yield from objects.concrete_functions
     for item in objects.nodes:
@@ -225,16 +225,32 @@ def _pinned(model: SavedModel) -> Iterator[str]:
     for registered in library.registered_gradients:
         yield registered.gradient_func
     for node in model.meta_graph.graph_def.node:
-        yield from references(node)
-        yield node.op
+        if node.name not in part:
+            yield node.op
+        if node.name not in part or node.op not in _PLAIN_CALLS:
+            yield from references(node)
     for function in library.function:
         if any(name in function.attr for name in _KEEP_ATTRS):
             yield function.signature.name
         yield from (item.s.decode() for key, item in function.attr.items() if key.endswith("_function_name"))
         for node in function.node_def:
-            if node.op not in ("PartitionedCall", "StatefulPartitionedCall"):
+            if node.op not in _PLAIN_CALLS:
                 yield from references(node)
 
 
+_PLAIN_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 # Functions marked so are what somebody looks for by name or wants as a unit.
 _KEEP_ATTRS = ("_noinline", "_implements", "api_implements", "_XlaMustCompile", "_tf_data_function", "_xla_compile_id")
+
+
+def callers(model: SavedModel) -> dict[str, frozenset[str]]:
+    """For each function, the names of the functions whose nodes call or name it; "" for the main graph."""
+    found: dict[str, set[str]] = {}
+    bodies = [("", model.meta_graph.graph_def.node)]
+    bodies += [(name, function.node_def) for name, function in model.functions.items()]
+    for body, nodes in bodies:
+        for node in nodes:
+            for name in [node.op, *references(node)]:
+                if name in model.functions:
+                    found.setdefault(name, set()).add(body)
+    return {name: frozenset(items) for name, items in found.items()}

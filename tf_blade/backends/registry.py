@@ -1,0 +1,52 @@
+"""Backends by name. Adding one is a line here and a folder beside this file."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+
+from tf_blade.errors import TfBladeError
+from tf_blade.stages import Backend
+
+# Modules that have a function `backend() -> Backend`, imported when their backend is asked for.
+_MODULES: dict[str, str] = {
+    "disc": "tf_blade.backends.disc.backend",
+}
+_FACTORIES: dict[str, Callable[[], Backend]] = {}
+
+
+def register(name: str, factory: Callable[[], Backend]) -> None:
+    """Adds a backend that is not part of tf_blade, or replaces one."""
+    _FACTORIES[name] = factory
+
+
+def unregister(name: str) -> None:
+    """Takes a backend away that `register` added."""
+    del _FACTORIES[name]
+
+
+def get_backend(name: str) -> Backend:
+    """The backend of that name.
+
+    Raises:
+        TfBladeError: there is none.
+    """
+    factory = _FACTORIES.get(name)
+    if factory is not None:
+        return factory()
+    if name not in _MODULES:
+        there = ", ".join(sorted({*_MODULES, *_FACTORIES}))
+        raise TfBladeError(f"there is no backend {name!r}; there are: {there}")
+    backend: Backend = importlib.import_module(_MODULES[name]).backend()
+    return backend
+
+
+def get_backends(names: Sequence[str]) -> tuple[Backend, ...]:
+    """The backends of these names, in order.
+
+    Raises:
+        TfBladeError: a name is unknown, or comes twice.
+    """
+    if len(set(names)) != len(names):
+        raise TfBladeError(f"a backend is named twice: {', '.join(names)}")
+    return tuple(get_backend(name) for name in names)

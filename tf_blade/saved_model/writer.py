@@ -1,0 +1,112 @@
+"""Writes the optimized SavedModel: the original's message with other bodies, and everything else as it was."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from google.protobuf.message import EncodeError
+from tensorflow.core.framework import op_def_pb2
+from tensorflow.core.protobuf import fingerprint_pb2, saved_model_pb2
+from tensorflow.python.framework import op_def_registry
+from tensorflow.python.saved_model.pywrap_saved_model import fingerprinting
+
+from tf_blade.errors import TfBladeError
+from tf_blade.graph.graphdef import GraphDef
+from tf_blade.saved_model.files import copy_files
+from tf_blade.saved_model.model import FINGERPRINT_FILE, SAVED_MODEL_FILE, FunctionDef, SavedModel
+
+MAX_BYTES = 2**31 - 1
+
+
+class Edit:
+    """What differs from the original.
+
+    Attributes:
+        functions: bodies written anew, by name.
+        removed: functions that went into their callers.
+        added: new functions, in order.
+        main: the main graph (its library is not looked at), None when it stays.
+    """
+
+    def __init__(
+        self,
+        functions: Mapping[str, FunctionDef],
+        removed: Sequence[str],
+        added: Sequence[FunctionDef],
+        main: GraphDef | None,
+    ) -> None:
+        self.functions = functions
+        self.removed = frozenset(removed)
+        self.added = tuple(added)
+        self.main = main
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.functions and self.main is None
+
+
+def apply_edit(model: SavedModel, edit: Edit) -> saved_model_pb2.SavedModel:
+    """The new message. The model's own stays as it is."""
+    position = next(i for i, item in enumerate(model.message.meta_graphs) if item is model.meta_graph)
+    message = saved_model_pb2.SavedModel()
+    message.CopyFrom(model.message)
+    if edit.is_empty:
+        return message
+    meta_graph = message.meta_graphs[position]
+    library = meta_graph.graph_def.library
+    functions = [edit.functions.get(name, function) for name, function in model.functions.items()]
+    if edit.main is not None:
+        del meta_graph.graph_def.node[:]
+        meta_graph.graph_def.node.extend(edit.main.node)
+    del library.function[:]
+    library.function.extend(item for item in functions if item.signature.name not in edit.removed)
+    library.function.extend(edit.added)
+    _list_op(meta_graph.meta_info_def.stripped_op_list, "BladeEngineOp")
+    return message
+
+
+def _list_op(op_list: op_def_pb2.OpList, name: str) -> None:
+    """Says that the model needs the op, as the list does for all others: in order of names."""
+    definition = op_def_registry.get(name)
+    if not op_list.op or definition is None or any(item.name == name for item in op_list.op):
+        return
+    ops = sorted([*op_list.op, _stripped(definition)], key=lambda item: item.name)
+    del op_list.op[:]
+    op_list.op.extend(ops)
+
+
+def _stripped(definition: op_def_pb2.OpDef) -> op_def_pb2.OpDef:
+    result = op_def_pb2.OpDef()
+    result.CopyFrom(definition)
+    result.ClearField("summary")
+    result.ClearField("description")
+    return result
+
+
+def write_saved_model(model: SavedModel, message: saved_model_pb2.SavedModel, folder: Path) -> None:
+    """Writes all files into an empty folder. The same message gives the same bytes.
+
+    Raises:
+        TfBladeError: the message is larger than protobuf allows.
+    """
+    try:
+        content = message.SerializeToString(deterministic=True)
+    except (EncodeError, ValueError) as error:
+        raise TfBladeError(f"the optimized {SAVED_MODEL_FILE} cannot be encoded: {error}") from error
+    if len(content) > MAX_BYTES:
+        raise TfBladeError(f"the optimized {SAVED_MODEL_FILE} has {len(content)} bytes; protobuf allows {MAX_BYTES}")
+    copy_files(model.path, folder)
+    (folder / SAVED_MODEL_FILE).write_bytes(content)
+    if (model.path / FINGERPRINT_FILE).exists():
+        _write_fingerprint(model.path, folder, content)
+
+
+def _write_fingerprint(src: Path, folder: Path, content: bytes) -> None:
+    """TensorFlow's own fingerprint of the new model, but for its random identifier: that comes from the model."""
+    fingerprint = fingerprint_pb2.FingerprintDef()
+    fingerprint.ParseFromString(fingerprinting.CreateFingerprintDef(str(folder)))
+    digest = hashlib.sha256((src / FINGERPRINT_FILE).read_bytes() + content).digest()
+    fingerprint.uuid = str(int.from_bytes(digest[:16], "big"))
+    (folder / FINGERPRINT_FILE).write_bytes(fingerprint.SerializeToString(deterministic=True))

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -20,11 +19,11 @@ from tests import zoo  # noqa: E402
 MODELS = ("text_classifier", "resnet50")
 
 
-def sample_inputs(model: zoo.ZooModel, rows: int) -> dict[str, list[dict[str, zoo.Array]]]:
-    """Inputs of several sizes for each signature."""
+def sample_inputs(model: zoo.ZooModel, rows: Sequence[zoo.Sizes]) -> dict[str, list[dict[str, zoo.Array]]]:
+    """Inputs of these sizes for each signature."""
     samples: dict[str, list[dict[str, zoo.Array]]] = {}
-    for seed, sizes in enumerate(model.grid()[:rows]):
-        for signature, feeds in model.inputs(np.random.default_rng(seed), sizes).items():
+    for seed, sizes in enumerate(rows):
+        for signature, feeds in model.example(sizes, seed=seed).items():
             samples.setdefault(signature, []).append(feeds)
     return samples
 
@@ -43,14 +42,14 @@ def run(folder: Path, *, full: bool) -> None:
         show(f"{name}: random weights into {source}")
         if not source.exists():
             model.build(source)
-        samples = sample_inputs(model, rows=5)
+        samples = sample_inputs(model, model.grid())
         show(f"{name}: optimize into {target}")
         print(tf_blade.optimize_saved_model(source, target, sample_inputs=samples, overwrite=True).to_text())
         show(f"{name}: verify")
         print(tf_blade.verify_saved_model(source, target, sample_inputs=samples).to_text())
         show(f"{name}: time")
-        first = {signature: feeds[:2] for signature, feeds in samples.items()}
-        timings.append(tf_blade.bench_saved_model(source, target, sample_inputs=first).to_text())
+        timed = sample_inputs(model, model.bench or model.grid()[:2])
+        timings.append(tf_blade.bench_saved_model(source, target, sample_inputs=timed).to_text())
     show("TensorFlow against tf_blade")
     for name, table in zip(MODELS, timings, strict=True):
         print(f"{name}\n{table}")

@@ -31,6 +31,7 @@ class ZooModel:
       build: writes a SavedModel into a folder; the same bytes of weights each time.
       inputs: random inputs by signature and input name, for given sizes of the unknown dimensions.
       dims: at least five sizes of each unknown dimension.
+      bench: sizes at which the model is timed.
       engine_flops: the share of estimated FLOPs that must end up inside engines; None where it is no criterion.
     """
 
@@ -38,6 +39,7 @@ class ZooModel:
     build: Callable[[Path], None]
     inputs: Callable[[np.random.Generator, Sizes], Feeds]
     dims: Mapping[str, Sequence[int]]
+    bench: Sequence[Sizes] = ()
     engine_flops: float | None = None
 
     def grid(self) -> list[dict[str, int]]:

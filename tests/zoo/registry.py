@@ -114,6 +114,7 @@ FULL = _registry(
         encoder.module_encoder(encoder.BASE, seed=1),
         encoder.token_inputs(encoder.BASE),
         {"batch": (1, 2, 4, 8, 3), "length": (128, 384, 64, 17, 33)},
+        bench=({"batch": 1, "length": 128}, {"batch": 8, "length": 64}),
         engine_flops=0.95,
     ),
     ZooModel(
@@ -121,6 +122,7 @@ FULL = _registry(
         encoder.keras_encoder(encoder.BASE, seed=1),
         encoder.token_inputs(encoder.BASE),
         {"batch": (1, 2, 4, 8, 3), "length": (128, 384, 64, 17, 33)},
+        bench=({"batch": 1, "length": 128}, {"batch": 8, "length": 64}),
         engine_flops=0.95,
     ),
     ZooModel(
@@ -128,6 +130,7 @@ FULL = _registry(
         encoder.module_encoder(_MEDIUM, seed=2),
         encoder.token_inputs(_MEDIUM),
         {"batch": (1, 2, 4, 8, 3), "length": (128, 384, 64, 17, 33)},
+        bench=({"batch": 1, "length": 128}, {"batch": 8, "length": 64}),
         engine_flops=0.95,
     ),
     ZooModel(
@@ -135,18 +138,21 @@ FULL = _registry(
         encoder.text_classifier(encoder.BASE, seed=3),
         encoder.text_inputs,
         {"batch": (1, 2, 3, 4, 8), "words": (126, 62, 30, 14, 254)},
+        bench=({"batch": 1, "words": 126}, {"batch": 8, "words": 62}),
     ),
     ZooModel(
         "decoder_step",
         encoder.decoder_step(encoder.BASE, seed=4),
         encoder.decoder_inputs(encoder.BASE),
         {"batch": (1, 2, 3, 4, 8), "past": (64, 0, 16, 128, 255)},
+        bench=({"batch": 1, "past": 64}, {"batch": 8, "past": 255}),
     ),
     ZooModel(
         "vit",
         vision.vit(dataclasses.replace(encoder.BASE, classes=1000), 224, 16, seed=5),
         vision.image_inputs("image", 224),
         {"batch": (1, 2, 3, 4, 5)},
+        bench=({"batch": 1}, {"batch": 4}),
         engine_flops=0.95,
     ),
     ZooModel(
@@ -154,6 +160,7 @@ FULL = _registry(
         vision.application(keras.applications.ResNet50, 224, 1000, seed=6),
         vision.image_inputs("image", 224),
         {"batch": (1, 2, 3, 4, 8)},
+        bench=({"batch": 1}, {"batch": 8}),
         engine_flops=0.95,
     ),
     ZooModel(
@@ -161,6 +168,7 @@ FULL = _registry(
         vision.application(keras.applications.MobileNetV3Small, 224, 1000, seed=7),
         vision.image_inputs("image", 224),
         {"batch": (1, 2, 3, 4, 8)},
+        bench=({"batch": 1}, {"batch": 8}),
         engine_flops=0.95,
     ),
     ZooModel(
@@ -168,43 +176,57 @@ FULL = _registry(
         vision.application(keras.applications.EfficientNetB0, 224, 1000, seed=8),
         vision.image_inputs("image", 224),
         {"batch": (1, 2, 3, 4, 8)},
+        bench=({"batch": 1}, {"batch": 8}),
     ),
     ZooModel(
         "unet",
         vision.unet(32, 4, seed=9),
         vision.unet_inputs,
         {"batch": (1, 2, 3, 4, 5), "height": (128, 256, 64, 96, 160), "width": (128, 256, 64, 96, 160)},
+        bench=({"batch": 1, "height": 256, "width": 256},),
         engine_flops=0.95,
     ),
     ZooModel(
-        "detector", vision.detector(32, 128, 20, seed=10), vision.detector_inputs(32, 128), {"batch": (1, 2, 3, 4, 8)}
+        "detector",
+        vision.detector(32, 128, 20, seed=10),
+        vision.detector_inputs(32, 128),
+        {"batch": (1, 2, 3, 4, 8)},
+        bench=({"batch": 1}, {"batch": 8}),
     ),
     ZooModel(
         "ranking",
         sequence.ranking(10000, 16, (512, 256), seed=11),
         sequence.ranking_inputs,
         {"batch": (32, 1, 128, 512, 7)},
+        bench=({"batch": 1}, {"batch": 32}, {"batch": 512}),
     ),
     ZooModel(
         "gru",
         sequence.gru(5000, 256, seed=12),
         sequence.id_inputs(5000),
         {"batch": (1, 2, 4, 8, 3), "length": (64, 32, 16, 128, 17)},
+        bench=({"batch": 1, "length": 64}, {"batch": 8, "length": 64}),
     ),
     ZooModel(
         "lstm",
         sequence.lstm(5000, 256, seed=13),
         sequence.id_inputs(5000),
         {"batch": (1, 2, 4, 8, 3), "length": (64, 32, 16, 128, 17)},
+        bench=({"batch": 1, "length": 64}, {"batch": 8, "length": 64}),
     ),
     ZooModel(
         "text_cnn",
         sequence.text_cnn(5000, 128, seed=14),
         sequence.id_inputs(5000),
         {"batch": (1, 2, 4, 8, 3), "length": (64, 32, 16, 128, 17)},
+        bench=({"batch": 1, "length": 64}, {"batch": 8, "length": 64}),
     ),
     ZooModel(
-        "chain", sequence.chain(128, 1024, seed=15), sequence.chain_inputs(128, 1024), {"batch": (8, 1, 2, 4, 16)}
+        "chain",
+        sequence.chain(128, 1024, seed=15),
+        sequence.chain_inputs(128, 1024),
+        {"batch": (8, 1, 2, 4, 16)},
+        bench=({"batch": 8},),
     ),
 )
 

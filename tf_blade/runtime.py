@@ -6,6 +6,7 @@ import ctypes
 import functools
 import json
 import mmap
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,17 @@ _VERSION_MARK = b"TF_BLADE_BUILT_FOR_TENSORFLOW="
 def library_path() -> str:
     """The op library's file: for `tf.load_op_library`, `TF_LoadLibrary`, or a server's list of custom ops.
 
+    `TF_BLADE_LIBRARY` names another than the package's, such as the one that Bazel built.
+
     Raises:
         EnvironmentError_: it has not been built.
     """
-    if not _LIBRARY.exists():
+    library = Path(os.environ.get("TF_BLADE_LIBRARY") or _LIBRARY).absolute()
+    if not library.exists():
         raise EnvironmentError_(
-            f"{_LIBRARY} is missing: run `pip install .`, or `python setup.py build_ext --inplace` in a checkout"
+            f"{library} is missing: run `pip install .`, or `python setup.py build_ext --inplace` in a checkout"
         )
-    return str(_LIBRARY)
+    return str(library)
 
 
 def built_for(library: str) -> str:

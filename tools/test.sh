@@ -15,9 +15,14 @@ step() {
   "$@" || failed_steps=$((failed_steps + 1))
 }
 
+cpp_format() {
+  find custom_ops -name '*.cc' -o -name '*.h' | xargs clang-format --dry-run --Werror
+}
+
 step ruff check .
 step ruff format --check .
 step mypy
+step cpp_format
 
 bazel="$(command -v bazelisk || command -v bazel)"
 events="$(mktemp)"

@@ -59,19 +59,6 @@ absl::Status CheckTypes(const EngineSignature& signature, const tensorflow::Data
   return absl::OkStatus();
 }
 
-Reason FailureReason(Outcome outcome, Reason otherwise) {
-  switch (outcome) {
-    case Outcome::kGuard:
-      return Reason::kGuard;
-    case Outcome::kError:
-      return otherwise;
-    case Outcome::kNoMemory:
-      return Reason::kNoMemory;
-    default:
-      return Reason::kRunError;
-  }
-}
-
 }  // namespace
 
 EngineSlot::EngineSlot(int index, std::string name, absl::StatusOr<std::shared_ptr<const LoadedEngine>> engine,
@@ -187,19 +174,26 @@ Served EngineSlot::Run(tensorflow::OpKernelContext* ctx, CallContext& call, cons
     Count(stats_->runs);
     return {Served::kYes};
   }
+  const bool cancelled = host.Cancelled();
   host.Forget();
-  if (outcome == Outcome::kCancelled && !host.misused() && host.error().empty()) return {Served::kCancelled};
-  if (outcome == Outcome::kGuard) {
-    Refused(Reason::kGuard, host.error());
-    return {Served::kNo, Reason::kGuard};
+  if (host.misused()) return Fail(Reason::kRunError, host.error());
+  switch (outcome) {
+    case Outcome::kCancelled:
+      return cancelled ? Served{Served::kCancelled} : Fail(Reason::kRunError, "it stopped though nobody cancelled");
+    case Outcome::kGuard:
+      Refused(Reason::kGuard, host.error());
+      return {Served::kNo, Reason::kGuard};
+    case Outcome::kError:
+      // Not held against the engine unless TensorFlow computes the same without an error.
+      Refused(Reason::kEngineError, host.error());
+      return {Served::kNo, Reason::kEngineError};
+    case Outcome::kNoMemory:
+      return Fail(Reason::kNoMemory, host.error());
+    case Outcome::kOk:
+      return Fail(Reason::kRunError, "it did not make all outputs");
+    default:
+      return Fail(Reason::kRunError, host.error());
   }
-  if (outcome == Outcome::kError && !host.misused()) {
-    // Not held against the engine unless TensorFlow computes the same without an error.
-    Refused(Reason::kEngineError, host.error());
-    return {Served::kNo, Reason::kEngineError};
-  }
-  if (outcome == Outcome::kOk && host.error().empty()) return Fail(Reason::kRunError, "it did not make all outputs");
-  return Fail(FailureReason(outcome, Reason::kRunError), host.error());
 }
 
 Served EngineSlot::Fail(Reason reason, absl::string_view detail) {

@@ -1,0 +1,200 @@
+"""Whatever is wrong with an engine: TensorFlow's result, a counted reason, and a living process."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import random
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from absl.testing import absltest, parameterized
+
+from tests.runtime import engine_kit as kit
+from tf_blade import runtime
+from tf_blade.engines.format import read_engine, seal, write_engine
+from tf_blade.engines.signature import EngineInput
+from tf_blade.errors import EngineFormatError
+
+_MARKED = "MARK=100.0f"  # a result of the engine would differ from TensorFlow's
+
+
+def _x(first: float | None = None, rows: int = 4, columns: int = kit.K) -> tf.Tensor:
+    values = np.random.default_rng(rows).standard_normal((rows, columns)).astype(np.float32)
+    if first is not None:
+        values[0, 0] = first
+    return tf.constant(values)
+
+
+def _with_input(index: int, **changes: Any) -> bytes:
+    """The engine with an input of its signature changed."""
+    signature = kit.affine_signature()
+    inputs = list(signature.inputs)
+    inputs[index] = dataclasses.replace(inputs[index], **changes)
+    return kit.affine_engine(_MARKED, signature=dataclasses.replace(signature, inputs=tuple(inputs)))
+
+
+def _wrong_section_hash() -> bytes:
+    """A section altered, with a content hash that fits again: only the section's own hash tells."""
+    data = bytearray(kit.affine_engine(_MARKED))
+    elf = kit.executable(_MARKED)
+    data[data.index(elf) + len(elf) // 2] ^= 1
+    return seal(bytes(data[:-32]))
+
+
+def _wrong_content_hash() -> bytes:
+    data = bytearray(kit.affine_engine(_MARKED))
+    data[-5] ^= 0x10
+    return bytes(data)
+
+
+def _wrong_header(offset: int, value: int) -> bytes:
+    data = bytearray(kit.affine_engine(_MARKED))
+    data[offset] = value
+    return seal(bytes(data[:-32]))
+
+
+_BAD_FILES = {
+    "empty": (lambda: b"", "corrupt"),
+    "junk": (lambda: b"junk" * 100, "corrupt"),
+    "format_version": (lambda: kit.affine_engine(_MARKED, format_version=2), "version"),
+    "ral_version_of_file": (lambda: kit.affine_engine(_MARKED, ral_version=99), "version"),
+    "ral_version_of_code": (lambda: kit.affine_engine("EXECUTABLE_RAL_VERSION=99"), "version"),
+    "content_hash": (_wrong_content_hash, "hash"),
+    "section_hash": (_wrong_section_hash, "hash"),
+    "flags": (lambda: _wrong_header(12, 1), "corrupt"),
+    "metadata_size": (lambda: _wrong_header(27, 0x7F), "corrupt"),
+    "isa_of_file": (lambda: kit.affine_engine(_MARKED, isa_levels=(99,)), "isa"),
+    "isa_of_code": (lambda: kit.affine_engine("ISA=99"), "isa"),
+    "no_isa": (lambda: kit.affine_engine(_MARKED, isa_levels=()), "isa"),
+    "backend": (lambda: kit.affine_engine(_MARKED, backend="nobody"), "backend"),
+    "no_executable": (lambda: kit.affine_engine(_MARKED, sections={}), "corrupt"),
+    "executable_is_no_elf": (lambda: kit.affine_engine(sections={"elf": b"\x7fELF" + bytes(200)}), "load"),
+    "executable_is_cut": (lambda: kit.affine_engine(sections={"elf": kit.executable(_MARKED)[:5000]}), "load"),
+    "number_of_inputs": (lambda: kit.affine_engine("NUM_INPUTS=2"), "signature"),
+    "dtype": (lambda: _with_input(0, dtype=2), "dtype"),
+    "dtype_of_variable": (lambda: _with_input(1, dtype=2), "dtype"),
+    "rank": (lambda: _with_input(0, dims=(kit.BATCH,)), "rank"),
+    "rank_of_variable": (lambda: _with_input(2, dims=(kit.const(1), kit.const(kit.N))), "rank"),
+    "fixed_dimension": (lambda: _with_input(0, dims=(kit.BATCH, kit.const(kit.K + 1))), "shape"),
+    "equality": (lambda: _with_input(0, dims=(kit.BATCH, kit.BATCH)), "constraint"),
+    "expression": (lambda: _with_input(1, dims=((("sym", 0), ("const", 2), ("mul", 0)), kit.const(3))), "constraint"),
+    "overflow": (lambda: _with_input(1, dims=((("sym", 0), ("const", 2**62), ("mul", 0)), kit.const(3))), "constraint"),
+    "division_by_zero": (
+        lambda: _with_input(1, dims=((("sym", 0), ("const", 0), ("mod", 0)), kit.const(3))),
+        "constraint",
+    ),
+    "init_error": (lambda: kit.affine_engine("INIT_RESULT=BLADE_ERROR"), "init_error"),
+    "init_no_memory": (lambda: kit.affine_engine("INIT_RESULT=BLADE_NO_MEMORY"), "no_memory"),
+    "init_garbage": (lambda: kit.affine_engine("INIT_RESULT=42"), "init_error"),
+}
+_BAD_RUNS = {
+    "error": (1001.0, "engine_error"),
+    "guard": (1002.0, "guard"),
+    "no_memory": (1003.0, "no_memory"),
+    "garbage": (1004.0, "run_error"),
+    "no_output": (1005.0, "run_error"),
+    "wrong_shape": (1006.0, "run_error"),
+    "output_twice": (1007.0, "run_error"),
+    "error_after_output": (1009.0, "engine_error"),
+}
+
+
+class FallbackTest(parameterized.TestCase):
+    def assert_falls_back(self, model: kit.Affine, cluster: str, reason: str, x: tf.Tensor) -> None:
+        np.testing.assert_allclose(model.serve(x)["y"], model.expected(x), rtol=1e-5, atol=1e-5)
+        stats = kit.stats_of(cluster)
+        self.assertEqual((stats["calls"], stats["engine_runs"], stats["fallbacks"]), (1, 0, {reason: 1}))
+        self.assertEqual(stats["engines"][0]["refused"], {reason: 1})
+
+    @parameterized.named_parameters((name, name) for name in _BAD_FILES)
+    def test_bad_engine(self, name: str) -> None:
+        make, reason = _BAD_FILES[name]
+        self.assert_falls_back(kit.Affine([make()], f"bad_{name}"), f"bad_{name}", reason, _x())
+
+    @parameterized.named_parameters((name, name) for name in _BAD_RUNS)
+    def test_bad_run(self, name: str) -> None:
+        first, reason = _BAD_RUNS[name]
+        model = kit.Affine([kit.affine_engine(_MARKED)], f"run_{name}")
+        self.assert_falls_back(model, f"run_{name}", reason, _x(first))
+        # The next call is the engine's again.
+        np.testing.assert_allclose(model.serve(_x())["y"], model.expected(_x()) + 100, rtol=1e-5, atol=1e-4)
+
+    def test_out_of_range_dimension(self) -> None:
+        self.assert_falls_back(kit.Affine([kit.affine_engine(_MARKED)], "range"), "range", "constraint", _x(rows=65))
+
+    def test_inputs_that_tensorflow_refuses_too_give_its_error(self) -> None:
+        model = kit.Affine([kit.affine_engine(_MARKED)], "tf_error", unknown_rank=True)
+        with self.assertRaises(tf.errors.InvalidArgumentError):
+            model.serve(_x(columns=kit.K + 1))
+        self.assertEqual(kit.stats_of("tf_error")["fallbacks"], {"shape": 1})
+
+    def test_disabled_by_environment(self) -> None:
+        with mock.patch.dict(os.environ, {"TF_BLADE_DISABLE": "1"}):
+            model = kit.Affine([kit.affine_engine(_MARKED)], "disabled")
+            np.testing.assert_allclose(model.serve(_x())["y"], model.expected(_x()), rtol=1e-5, atol=1e-5)
+        self.assertEqual(kit.stats_of("disabled")["fallbacks"], {"disabled": 1})
+
+    def test_isa_lowered_by_environment(self) -> None:
+        with mock.patch.dict(os.environ, {"TF_BLADE_MAX_ISA": "2"}):
+            engine = kit.affine_engine(_MARKED, backend_version="isa")
+            self.assert_falls_back(kit.Affine([engine], "max_isa"), "max_isa", "isa", _x())
+
+    def test_breaker_opens_after_repeated_failures(self) -> None:
+        model = kit.Affine([kit.affine_engine(_MARKED)], "breaker")
+        bad = _x(1004.0)
+        for _ in range(9):
+            np.testing.assert_allclose(model.serve(bad)["y"], model.expected(bad), rtol=1e-5, atol=1e-3)
+        self.assertEqual(kit.stats_of("breaker")["fallbacks"], {"run_error": 5, "breaker_open": 4})
+
+    def test_one_op_of_each_byte_flip(self) -> None:
+        """All reasons are found out before anything of the file is executed."""
+        good = kit.affine_engine(_MARKED)
+        self.assertIsNone(runtime.check_engine(good))
+        generator = random.Random(3)
+        for _ in range(200):
+            data = bytearray(good)
+            data[generator.randrange(len(data))] ^= 1 << generator.randrange(8)
+            refusal = runtime.check_engine(bytes(data))
+            self.assertIsNotNone(refusal)
+            self.assertIn(str(refusal).split(":")[0], ("corrupt", "hash", "version"))
+            with self.assertRaises(EngineFormatError):
+                read_engine(bytes(data))
+
+    def test_byte_flips_and_truncations_in_an_op(self) -> None:
+        good = kit.affine_engine(_MARKED)
+        generator = random.Random(5)
+        w, b, x = tf.random.normal([kit.K, kit.N]), tf.random.normal([kit.N]), _x()
+        fallback = kit.fallback_function(resources=False)
+        expected = tf.nn.relu(x @ w) + b
+        broken: list[bytes] = [good[: generator.randrange(len(good))] for _ in range(20)]
+        for _ in range(200):
+            data = bytearray(good)
+            data[generator.randrange(len(data))] ^= 1 << generator.randrange(8)
+            broken.append(bytes(data))
+        for index in range(0, len(broken), 10):
+            engines = broken[index : index + 10]
+            result = kit.blade_engine([x, w, b], [tf.float32], fallback, engines, f"flips_{index}")[0]
+            np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
+            for engine in kit.stats_of(f"flips_{index}")["engines"]:
+                self.assertEqual(engine["runs"], 0)
+                self.assertEqual(sum(engine["refused"].values()), 1)
+                self.assertContainsSubset(engine["refused"], ("corrupt", "hash", "version"))
+
+    def test_every_truncation_is_refused(self) -> None:
+        good = write_engine(dataclasses.replace(kit.affine_file(_MARKED), sections={"elf": b"123"}))
+        for size in range(len(good)):
+            self.assertIsNotNone(runtime.check_engine(good[:size]))
+            self.assertIsNotNone(runtime.check_engine(seal(good[:size])))
+
+    def test_more_inputs_than_the_op_has(self) -> None:
+        signature = kit.affine_signature()
+        more = dataclasses.replace(signature, inputs=(*signature.inputs, EngineInput("z", 1, ())))
+        engine = kit.affine_engine("NUM_INPUTS=4", signature=more)
+        self.assert_falls_back(kit.Affine([engine], "more"), "more", "signature", _x())
+
+
+if __name__ == "__main__":
+    absltest.main()

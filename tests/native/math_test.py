@@ -18,7 +18,16 @@ from absl.testing import absltest, parameterized
 Array = npt.NDArray[Any]
 
 _HEADERS = pathlib.Path(__file__).resolve().parents[2] / "custom_ops" / "disc" / "cpu"
-_FLAGS = ["-std=c++17", "-O3", "-fno-exceptions", "-fno-rtti", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra"]
+_FLAGS = [
+    "-std=c++17",
+    "-O3",
+    "-fno-exceptions",
+    "-fno-rtti",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-Wall",
+    "-Wextra",
+]
 _ISAS = ("v3", "v4")
 
 _UNARY = (
@@ -58,7 +67,9 @@ class _Library:
         self.path = folder / "math.so"
         source.write_text(_source())
         command = ["g++", *_FLAGS, f"-march=x86-64-{isa}", "-fPIC", "-shared", "-nostdlib", f"-I{_HEADERS}"]
-        done = subprocess.run([*command, str(source), "-o", str(self.path)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*command, str(source), "-o", str(self.path)], capture_output=True, text=True, check=False
+        )
         if done.returncode or done.stderr:
             raise AssertionError(done.stderr)
         self.library = ctypes.CDLL(str(self.path))
@@ -101,7 +112,22 @@ def _ulps(got: Array, want: Array) -> Array:
 
 def _special(dtype: Any) -> Array:
     info = np.finfo(dtype)
-    near = [info.smallest_subnormal, info.smallest_normal, info.eps, 0.5, 1, 1.5, 2, 3, 4, 10, 22, 88.72283, 103.97, info.max]
+    near = [
+        info.smallest_subnormal,
+        info.smallest_normal,
+        info.eps,
+        0.5,
+        1,
+        1.5,
+        2,
+        3,
+        4,
+        10,
+        22,
+        88.72283,
+        103.97,
+        info.max,
+    ]
     values = np.array([0.0, np.inf, np.nan, *near, math.pi / 2, math.pi, 709.78, 710.4, 745.1], dtype)
     with np.errstate(over="ignore"):
         values = np.concatenate([values, np.nextafter(values, dtype(np.inf)), np.nextafter(values, dtype(0))])
@@ -210,7 +236,9 @@ class MathTest(parameterized.TestCase):
         path = str(_library(isa).path) if _runs_here(isa) else str(_Library(isa).path)
         undefined = subprocess.run(["nm", "-u", path], capture_output=True, text=True, check=True).stdout
         self.assertEqual(undefined.split(), [])
-        text = subprocess.run(["objdump", "-d", "--no-show-raw-insn", path], capture_output=True, text=True, check=True).stdout
+        text = subprocess.run(
+            ["objdump", "-d", "--no-show-raw-insn", path], capture_output=True, text=True, check=True
+        ).stdout
         bodies = dict(re.findall(r"<(\w+)>:\n((?:.+\n)+)", text))
         scalar = [n for n in _VECTORIZED if not re.search(rf"v(mul|fn?m(add|sub)\w*)p[sd].*{register}", bodies[n])]
         self.assertEqual(scalar, [])

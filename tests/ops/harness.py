@@ -227,7 +227,8 @@ def _content(captured: Any) -> np.ndarray:
 
 def flatten(results: Any) -> list[np.ndarray]:
     """A row's results as arrays."""
-    return [np.asarray(item) for item in tf.nest.flatten(results)]
+    # numpy() first: a bfloat16 scalar does not convert by itself.
+    return [np.asarray(item.numpy() if hasattr(item, "numpy") else item) for item in tf.nest.flatten(results)]
 
 
 def expected(lowered: Lowered, arrays: Sequence[np.ndarray]) -> list[np.ndarray] | tf.errors.OpError:

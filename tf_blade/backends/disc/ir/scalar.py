@@ -142,7 +142,8 @@ _fn("div", 2, _F, _quiet(np.divide), cost=0.2)
 _fn("div_no_nan", 2, _F, _quiet(lambda a, b: np.where(b == 0, np.zeros((), a.dtype), a / b)), cost=0.2)
 _fn("mul_no_nan", 2, _F, _quiet(lambda a, b: np.where(b == 0, np.zeros((), a.dtype), a * b)))
 _fn("squared_difference", 2, _N, _quiet(lambda a, b: (a - b) * (a - b)))
-_fn("pow", 2, _F, _wide(np.power), cost=1.5)
+# NumPy takes a square root for a repeated exponent 0.5, which differs for -inf; a copy is not seen as repeated.
+_fn("pow", 2, _F, _wide(lambda a, b: np.power(a, np.array(b, order="C"))), cost=1.5)
 # exponents are nonnegative: whoever makes the op answers for that
 _fn("int_pow", 2, _I, _quiet(np.power), cost=2.0)
 _fn("atan2", 2, _F, _wide(np.arctan2), cost=1.2)

@@ -16,7 +16,7 @@ _UNARY_FLOAT = {
     "Acos": "acos", "Asin": "asin", "Atan": "atan", "Ceil": "ceil", "Cos": "cos", "Cosh": "cosh", "Elu": "elu",
     "Erf": "erf", "Erfc": "erfc", "Exp": "exp", "Expm1": "expm1", "Floor": "floor", "IsFinite": "is_finite",
     "IsInf": "is_inf", "IsNan": "is_nan", "Log": "log", "Log1p": "log1p", "Reciprocal": "reciprocal", "Inv": "reciprocal",
-    "Rint": "rint", "Rsqrt": "rsqrt", "Selu": "selu", "Sigmoid": "sigmoid", "Sin": "sin", "Sinh": "sinh",
+    "Rint": "rint", "Round": "rint", "Rsqrt": "rsqrt", "Selu": "selu", "Sigmoid": "sigmoid", "Sin": "sin", "Sinh": "sinh",
     "Softplus": "softplus", "Softsign": "softsign", "Sqrt": "sqrt", "Tan": "tan", "Tanh": "tanh",
 }  # fmt: skip
 _UNARY_NUMERIC = {"Abs": "abs", "Neg": "neg", "Relu": "relu", "Relu6": "relu6", "Sign": "sign", "Square": "square"}
@@ -25,13 +25,13 @@ _BINARY_FLOAT = {
     "Xlogy": "xlogy",
 }  # fmt: skip
 _BINARY_NUMERIC = {
-    "Add": "add", "AddV2": "add", "FloorDiv": "floor_div", "FloorMod": "floor_mod", "Maximum": "maximum",
+    "Add": "add", "AddV2": "add", "FloorMod": "floor_mod", "Maximum": "maximum",
     "Minimum": "minimum", "Mod": "truncate_mod", "Mul": "mul", "SquaredDifference": "squared_difference", "Sub": "sub",
     "Less": "less", "LessEqual": "less_equal", "Greater": "greater", "GreaterEqual": "greater_equal",
 }  # fmt: skip
 _BINARY_INTEGER = {
     "BitwiseAnd": "bitwise_and", "BitwiseOr": "bitwise_or", "BitwiseXor": "bitwise_xor", "LeftShift": "left_shift",
-    "RightShift": "right_shift", "TruncateDiv": "truncate_div",
+    "RightShift": "right_shift",
 }  # fmt: skip
 _BINARY_ALL = {"Equal": "equal", "NotEqual": "not_equal"}
 _BINARY_LOGICAL = {"LogicalAnd": "logical_and", "LogicalOr": "logical_or"}
@@ -82,13 +82,6 @@ def same_shape(b: Builder, values: Sequence[Value]) -> list[Value]:
     return result
 
 
-@op("Round", types={"T": NUMERIC})
-def round_half_to_even(ctx: OpContext) -> Value:
-    """Integers are round already."""
-    (x,) = ctx.inputs
-    return ctx.b.elementwise("rint", x) if x.dtype.is_float else x
-
-
 @op("LeakyRelu", types={"T": FLOATS})
 def leaky_relu(ctx: OpContext) -> Value:
     (x,) = ctx.inputs
@@ -101,6 +94,26 @@ def leaky_relu(ctx: OpContext) -> Value:
 def div(ctx: OpContext) -> Value:
     """Of integers, truncates; a zero divisor is an error of the call."""
     return ctx.b.binary("div" if ctx.inputs[0].dtype.is_float else "truncate_div", ctx.inputs[0], ctx.inputs[1])
+
+
+@op("FloorDiv", types={"T": NUMERIC})
+def floor_div(ctx: OpContext) -> Value:
+    """Of floats, the quotient is rounded to its type before the floor is taken, as TensorFlow does."""
+    if ctx.inputs[0].dtype.is_float:
+        return ctx.b.elementwise("floor", ctx.b.binary("div", *ctx.inputs))
+    return ctx.b.binary("floor_div", *ctx.inputs)
+
+
+@op("TruncateDiv", types={"T": NUMERIC})
+def truncate_div(ctx: OpContext) -> Value:
+    """Rounds the quotient towards zero."""
+    if not ctx.inputs[0].dtype.is_float:
+        return ctx.b.binary("truncate_div", *ctx.inputs)
+    quotient = ctx.b.binary("div", *ctx.inputs)
+    negative = ctx.b.elementwise("less", quotient, ctx.b.full(0, quotient.dtype, quotient.shape))
+    return ctx.b.elementwise(
+        "select", negative, ctx.b.elementwise("ceil", quotient), ctx.b.elementwise("floor", quotient)
+    )
 
 
 @op("Pow", types={"T": NUMERIC})

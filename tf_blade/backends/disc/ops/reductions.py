@@ -42,9 +42,12 @@ for _name, _kind in (("All", "and"), ("Any", "or")):
     op(_name, types={"Tidx": _INDEX})(_reduce(_kind))
 
 
-@op("Mean", types=_NUMERIC_AXES)
+@op("Mean", types={"T": FLOATS | _INDEX, "Tidx": _INDEX})
 def mean(ctx: OpContext) -> Value:
-    """The mean of no elements is NaN. Of integers it truncates, and no elements are left to TensorFlow."""
+    """The mean of no elements is NaN. Of integers it truncates, and no elements are left to TensorFlow.
+
+    Narrower integers are refused: in TensorFlow their sums and counts wrap.
+    """
     x, axes = ctx.inputs[0], _axes(ctx)
     count = symbolic.num_elements(tuple(x.shape[axis] for axis in axes))
     total = ctx.b.reduce("sum", _widened(ctx, x), axes, keepdims=_keepdims(ctx))

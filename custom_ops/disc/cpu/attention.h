@@ -85,9 +85,8 @@ BLADE_NOINLINE inline float exponentiate(float* scores, int64_t n) {
   const int64_t padded = round_up(n, kLanes);
   Vec most = load(scores);
   for (int64_t j = kLanes; j < padded; j += kLanes) most = max(most, load(scores + j));
-  float largest = most[0];
-  for (int i = 1; i < kLanes; ++i) largest = most[i] > largest ? most[i] : largest;
-  for (int64_t j = 0; j < padded; ++j) scores[j] = math::exp(scores[j] - largest);
+  const float shift = largest(most);
+  for (int64_t j = 0; j < padded; ++j) scores[j] = math::exp(scores[j] - shift);
   Vec total = {};
   for (int64_t j = 0; j < padded; j += kLanes) total += load(scores + j);
   return sum(total);

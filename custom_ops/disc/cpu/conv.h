@@ -61,8 +61,11 @@ struct ConvWindows {
     int64_t x = m % args.out_w;
     int64_t y = m / args.out_w % args.out_h;
     int64_t image = m / (args.out_w * args.out_h);
+    const int64_t channels = args.in_c / args.groups;
+    const int64_t span = args.kernel_w * channels;  // of one row of the kernel
+    const Start start = {channels, span, k / span, k % span};
     for (int64_t i = 0; i < rows; ++i) {
-      copy_window(group, image, y, x, k, depth, buffer + i * kRowStride);
+      copy_window(group, image, y, x, start, depth, buffer + i * kRowStride);
       if (++x < args.out_w) continue;
       x = 0;
       if (++y < args.out_h) continue;
@@ -72,14 +75,22 @@ struct ConvWindows {
   }
 
  private:
-  void copy_window(int64_t group, int64_t image, int64_t y, int64_t x, int64_t k, int64_t depth, float* dst) const {
-    const int64_t channels = args.groups == 1 ? args.in_c : args.in_c / args.groups;
-    const int64_t span = args.kernel_w * channels;  // of one row of the kernel
+  // Where in a window a block begins.
+  struct Start {
+    int64_t channels;
+    int64_t span;
+    int64_t ky;
+    int64_t first;
+  };
+
+  void copy_window(int64_t group, int64_t image, int64_t y, int64_t x, const Start& start, int64_t depth,
+                   float* dst) const {
+    const int64_t channels = start.channels;
     const int64_t left = x * args.stride_w - args.pad_left;
-    int64_t ky = k / span;
-    int64_t first = k - ky * span;
+    int64_t ky = start.ky;
+    int64_t first = start.first;
     while (depth > 0) {
-      const int64_t count = min64(span - first, depth);
+      const int64_t count = min64(start.span - first, depth);
       const int64_t iy = y * args.stride_h - args.pad_top + ky * args.dilation_h;
       if (iy < 0 || iy >= args.in_h) {
         zero_floats(dst, count);

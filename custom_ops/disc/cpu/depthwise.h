@@ -34,7 +34,7 @@ BLADE_ALWAYS_INLINE void depthwise_row(const float* input, int64_t pixel_stride,
                                        const float* weights, int64_t channels, int64_t taps, Vec* sums) {
   for (int64_t t = 0; t < taps; ++t) {
     const Vec w = load(weights + t * channels);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int i = 0; i < COLS; ++i) sums[i] = fma(load(input + i * pixel_stride + t * tap_stride), w, sums[i]);
   }
 }
@@ -51,7 +51,7 @@ BLADE_NOINLINE void depthwise_pixels(const ConvArgs& args, const float* image, i
   for (int64_t next = 0; next < channels; next += kLanes) {
     const int64_t c = min64(next, channels - kLanes);
     Vec sums[COLS];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int i = 0; i < COLS; ++i) sums[i] = Vec{};
     for (int64_t ky = rows.first; ky < rows.last; ++ky) {
       const int64_t iy = top + ky * args.dilation_h;
@@ -60,7 +60,7 @@ BLADE_NOINLINE void depthwise_pixels(const ConvArgs& args, const float* image, i
                           args.weights_packed + (ky * args.kernel_w + taps.first) * channels + c, channels,
                           taps.last - taps.first, sums);
     }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int i = 0; i < COLS; ++i) store(out + i * channels + c, sums[i]);
   }
 }
@@ -88,7 +88,6 @@ inline void depthwise_pixel_any(const ConvArgs& args, const float* image, int64_
 
 // One row of output pixels.
 BLADE_NOINLINE inline void depthwise_line(const ConvArgs& args, const float* image, int64_t y, float* out) {
-  constexpr int kColumns = 4;
   if (args.in_c < kLanes || args.out_c != args.in_c) {
     for (int64_t x = 0; x < args.out_w; ++x) depthwise_pixel_any(args, image, y, x, out + x * args.out_c);
     return;
@@ -100,9 +99,12 @@ BLADE_NOINLINE inline void depthwise_line(const ConvArgs& args, const float* ima
   int64_t x = 0;
   while (x < args.out_w) {
     float* row = out + x * args.out_c;
-    if (x >= inner && x + kColumns <= outer) {
-      depthwise_pixels<kColumns>(args, image, y, x, row);
-      x += kColumns;
+    if (x >= inner && x + 8 <= outer) {
+      depthwise_pixels<8>(args, image, y, x, row);
+      x += 8;
+    } else if (x >= inner && x + 4 <= outer) {
+      depthwise_pixels<4>(args, image, y, x, row);
+      x += 4;
     } else {
       depthwise_pixels<1>(args, image, y, x, row);
       ++x;

@@ -34,10 +34,8 @@ struct PoolArgs {
 
 struct MaxPool {
   static constexpr float kInitial = -3.40282346638528859812e+38f;
-  template <class T>
-  static BLADE_ALWAYS_INLINE T add(T total, T x) {
-    return x > total ? x : total;
-  }
+  static BLADE_ALWAYS_INLINE Vec add(Vec total, Vec x) { return max(x, total); }
+  static BLADE_ALWAYS_INLINE float add(float total, float x) { return x > total ? x : total; }
   static BLADE_ALWAYS_INLINE float divisor(float /*count*/) { return 1.0f; }
 };
 
@@ -50,18 +48,42 @@ struct AvgPool {
   static BLADE_ALWAYS_INLINE float divisor(float count) { return count; }
 };
 
-// Reduces a window of rows x taps pixels for the channels of one T (a vector or a float) at `in`.
-template <class Kind, class T>
-BLADE_ALWAYS_INLINE T pool_window(const float* in, int64_t rows, int64_t row_stride, int64_t taps, int64_t channels,
-                                  T total) {
-  for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t j = 0; j < taps; ++j) {
-      T x;
-      memcpy(&x, in + i * row_stride + j * channels, sizeof(T));
-      total = Kind::add(total, x);
+// A window: rows x taps pixels that all lie in the image; `in` is the first one.
+struct PoolWindow {
+  const float* in;
+  int64_t rows;
+  int64_t row_stride;
+  int64_t taps;
+  int64_t channels;
+};
+
+// Reduces a window for COUNT vectors of channels from c on.
+template <class Kind, int COUNT>
+BLADE_ALWAYS_INLINE void pool_vectors(const PoolWindow& window, int64_t c, float divisor, float* out) {
+  Vec totals[COUNT];
+#pragma GCC unroll 4
+  for (int v = 0; v < COUNT; ++v) totals[v] = splat(Kind::kInitial);
+  for (int64_t i = 0; i < window.rows; ++i) {
+    const float* in = window.in + i * window.row_stride + c;
+    for (int64_t j = 0; j < window.taps; ++j) {
+#pragma GCC unroll 4
+      for (int v = 0; v < COUNT; ++v) totals[v] = Kind::add(totals[v], load(in + v * kLanes));
+      in += window.channels;
     }
   }
-  return total;
+#pragma GCC unroll 4
+  for (int v = 0; v < COUNT; ++v) store(out + c + v * kLanes, totals[v] / divisor);
+}
+
+template <class Kind>
+inline float pool_channel(const PoolWindow& window, int64_t c, float divisor) {
+  float total = Kind::kInitial;
+  for (int64_t i = 0; i < window.rows; ++i) {
+    for (int64_t j = 0; j < window.taps; ++j) {
+      total = Kind::add(total, window.in[i * window.row_stride + j * window.channels + c]);
+    }
+  }
+  return total / divisor;
 }
 
 template <class Kind>
@@ -77,13 +99,11 @@ BLADE_NOINLINE void pool_pixel(const PoolArgs& args, const float* image, int64_t
   const int64_t row_stride = args.in_w * channels;
   // An empty window must not even form an address.
   const float* in = rows * taps == 0 ? image : image + (top + h.first) * row_stride + (left + w.first) * channels;
+  const PoolWindow window = {in, rows, row_stride, taps, channels};
   int64_t c = 0;
-  for (; c + kLanes <= channels; c += kLanes) {
-    store(out + c, pool_window<Kind, Vec>(in + c, rows, row_stride, taps, channels, splat(Kind::kInitial)) / divisor);
-  }
-  for (; c < channels; ++c) {
-    out[c] = pool_window<Kind, float>(in + c, rows, row_stride, taps, channels, Kind::kInitial) / divisor;
-  }
+  for (; c + 4 * kLanes <= channels; c += 4 * kLanes) pool_vectors<Kind, 4>(window, c, divisor, out);
+  for (; c + kLanes <= channels; c += kLanes) pool_vectors<Kind, 1>(window, c, divisor, out);
+  for (; c < channels; ++c) out[c] = pool_channel<Kind>(window, c, divisor);
 }
 
 // Kind: MaxPool or AvgPool.

@@ -40,12 +40,40 @@ BLADE_ALWAYS_INLINE Vec fma(Vec a, Vec b, Vec c) {
 #endif
 }
 
-BLADE_ALWAYS_INLINE Vec max(Vec a, Vec b) { return a > b ? a : b; }
+// a > b ? a : b for each lane; b where either is a NaN.
+BLADE_ALWAYS_INLINE Vec max(Vec a, Vec b) {
+#if defined(__AVX512F__)
+  return __builtin_ia32_maxps512_mask(a, b, Vec{}, static_cast<unsigned short>(-1), 4);
+#else
+  return __builtin_ia32_maxps256(a, b);
+#endif
+}
+BLADE_ALWAYS_INLINE Vec8 max8(Vec8 a, Vec8 b) { return __builtin_ia32_maxps256(a, b); }
+
+// The two halves of a vector, or the vector itself and `other` where it has eight lanes.
+BLADE_ALWAYS_INLINE void halves(Vec v, Vec8 other, Vec8* low, Vec8* high) {
+  *high = other;
+  memcpy(low, &v, sizeof(*low));
+  if (kLanes == 16) memcpy(high, reinterpret_cast<const char*>(&v) + sizeof(v) - sizeof(*high), sizeof(*high));
+}
 
 BLADE_ALWAYS_INLINE float sum(Vec v) {
-  float total = 0.0f;
-  for (int i = 0; i < kLanes; ++i) total += v[i];
-  return total;
+  Vec8 a, b;
+  halves(v, Vec8{}, &a, &b);
+  a += b;
+  a += __builtin_shuffle(a, Index8{4, 5, 6, 7, 0, 1, 2, 3});
+  a += __builtin_shuffle(a, Index8{2, 3, 0, 1, 6, 7, 4, 5});
+  return a[0] + a[1];
+}
+
+// The largest lane; any lane where some are NaNs.
+BLADE_ALWAYS_INLINE float largest(Vec v) {
+  Vec8 a, b;
+  halves(v, Vec8{}, &a, &b);
+  if (kLanes == 16) a = max8(a, b);
+  a = max8(a, __builtin_shuffle(a, Index8{4, 5, 6, 7, 0, 1, 2, 3}));
+  a = max8(a, __builtin_shuffle(a, Index8{2, 3, 0, 1, 6, 7, 4, 5}));
+  return a[0] > a[1] ? a[0] : a[1];
 }
 
 constexpr int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -57,15 +85,17 @@ constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 BLADE_ALWAYS_INLINE void copy_floats(float* dst, const float* src, int64_t count) {
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) store(dst + i, load(src + i));
+#if defined(__AVX512F__)
   if (i == count) return;
-  if (count >= kLanes) {
-    store(dst + count - kLanes, load(src + count - kLanes));
-    return;
-  }
+  const unsigned short mask = static_cast<unsigned short>((1u << (count - i)) - 1u);
+  const Vec rest = __builtin_ia32_loadups512_mask(src + i, Vec{}, mask);
+  __builtin_ia32_storeups512_mask(dst + i, rest, mask);
+#else
   for (; i + 4 <= count; i += 4) {
     *reinterpret_cast<Vec4Unaligned*>(dst + i) = *reinterpret_cast<const Vec4Unaligned*>(src + i);
   }
   for (; i < count; ++i) dst[i] = src[i];
+#endif
 }
 
 BLADE_ALWAYS_INLINE void zero_floats(float* dst, int64_t count) {

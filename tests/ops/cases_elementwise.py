@@ -35,9 +35,9 @@ def tolerance(dtype: tf.DType) -> float:
 
 UNARY_FLOAT: dict[str, Make] = {
     "Acos": uniform(-1, 1), "Asin": uniform(-1, 1), "Atan": numbers, "Ceil": numbers, "Cos": uniform(-50, 50),
-    "Cosh": numbers, "Elu": numbers, "Erf": numbers, "Erfc": numbers, "Exp": numbers, "Expm1": numbers, "Floor": numbers,
-    "IsFinite": numbers, "IsInf": numbers, "IsNan": numbers, "Log": positive, "Log1p": positive, "Reciprocal": positive,
-    "Rint": numbers, "Round": uniform(-5, 5), "Rsqrt": positive, "Selu": numbers, "Sigmoid": uniform(-12, 12),
+    "Cosh": numbers, "Elu": numbers, "Erf": numbers, "Erfc": numbers, "Exp": numbers, "Expm1": numbers,
+    "Floor": numbers, "IsFinite": numbers, "IsInf": numbers, "IsNan": numbers, "Log": positive, "Log1p": positive,
+    "Reciprocal": positive, "Rint": numbers, "Round": uniform(-5, 5), "Rsqrt": positive, "Selu": numbers, "Sigmoid": uniform(-12, 12),
     "Sin": uniform(-50, 50), "Sinh": numbers, "Softplus": uniform(-12, 12), "Softsign": numbers, "Sqrt": positive,
     "Tan": uniform(-1.4, 1.4), "Tanh": uniform(-6, 6),
 }  # fmt: skip
@@ -49,7 +49,8 @@ BINARY_FLOAT: dict[str, tuple[Make, Make]] = {
 }  # fmt: skip
 BINARY_NUMERIC: dict[str, tuple[Make, Make]] = {
     "Add": (numbers, numbers), "AddV2": (numbers, numbers), "Div": (numbers, nonzero), "FloorDiv": (numbers, nonzero),
-    "FloorMod": (numbers, nonzero), "Maximum": (numbers, numbers), "Minimum": (numbers, numbers), "Mod": (numbers, nonzero),
+    "FloorMod": (numbers, nonzero), "Maximum": (numbers, numbers), "Minimum": (numbers, numbers),
+    "Mod": (numbers, nonzero),
     "Mul": (numbers, numbers), "SquaredDifference": (numbers, numbers), "Sub": (numbers, numbers),
     "TruncateDiv": (numbers, nonzero), "Less": (numbers, numbers), "LessEqual": (numbers, numbers),
     "Greater": (numbers, numbers), "GreaterEqual": (numbers, numbers), "Equal": (numbers, numbers),

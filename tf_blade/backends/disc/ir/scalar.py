@@ -89,7 +89,7 @@ _B = frozenset({DType.BOOL})
 _SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 
 # --- unary, float -------------------------------------------------------------------------------------------------
-for _name, _np, _cost in [
+_UNARY_FLOAT: list[tuple[str, Callable[..., Any], float]] = [
     ("acos", np.arccos, 1.0),
     ("asin", np.arcsin, 1.0),
     ("atan", np.arctan, 1.0),
@@ -118,7 +118,8 @@ for _name, _np, _cost in [
     ("swish", lambda x: x * _sigmoid(x), 0.5),
     ("tan", np.tan, 1.0),
     ("tanh", np.tanh, 0.5),
-]:
+]
+for _name, _np, _cost in _UNARY_FLOAT:
     _fn(_name, 1, _F, _wide(_np), cost=_cost)
 for _name, _np in [("ceil", np.ceil), ("floor", np.floor), ("rint", np.rint)]:
     _fn(_name, 1, _F, _wide(_np))
@@ -205,7 +206,7 @@ _fn("right_shift", 2, _I, _shift(np.right_shift))
 
 
 def _convert(x: Any, dtype: DType) -> Any:
-    """Half types go through float32. Floats truncate to the integer; NaN and what is out of range give what x86 gives."""
+    """Half types go through float32. Floats truncate; NaN and what is out of range give what x86 gives."""
     x = np.asarray(x)
     if x.dtype.name in ("float16", "bfloat16"):
         return _convert(x.astype(np.float32), dtype) if dtype.numpy != x.dtype else x

@@ -85,7 +85,7 @@ class OpLibrary:
 
     def __init__(self, objects: Path) -> None:
         lists = bazel_literals(ROOT / "custom_ops/sources.bzl")
-        self.sources = lists["SOURCES"]
+        self.sources = [f"custom_ops/{source}" for source in lists["SOURCES"]]
         self.tensorflow, version = find_tensorflow()
         include = str(self.tensorflow / "include")
         defines = [f'-DTF_BLADE_TF_VERSION="{version}"']

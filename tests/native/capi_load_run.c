@@ -1,0 +1,82 @@
+// Loads the op library and a SavedModel through TensorFlow's C API and runs its signature once.
+//
+// usage: capi_load_run LIBRARY SAVED_MODEL INPUT_OPERATION OUTPUT_OPERATION ROWS COLUMNS
+// Reads ROWS x COLUMNS floats from standard input; prints the output's elements, one a line, then the statistics.
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tensorflow/c/c_api.h"
+
+static void check(TF_Status* status, const char* what) {
+  if (TF_GetCode(status) == TF_OK) return;
+  fprintf(stderr, "%s: code %d: %s\n", what, (int)TF_GetCode(status), TF_Message(status));
+  exit(1);
+}
+
+static TF_Output operation(TF_Graph* graph, char* name) {
+  // "name:index"
+  char* colon = strchr(name, ':');
+  TF_Output output = {NULL, colon == NULL ? 0 : atoi(colon + 1)};
+  if (colon != NULL) *colon = '\0';
+  output.oper = TF_GraphOperationByName(graph, name);
+  if (output.oper == NULL) {
+    fprintf(stderr, "no operation %s\n", name);
+    exit(1);
+  }
+  return output;
+}
+
+static TF_Tensor* read_input(int64_t rows, int64_t columns) {
+  const int64_t dims[2] = {rows, columns};
+  TF_Tensor* tensor = TF_AllocateTensor(TF_FLOAT, dims, 2, (size_t)(rows * columns) * sizeof(float));
+  float* data = (float*)TF_TensorData(tensor);
+  for (int64_t i = 0; i < rows * columns; ++i) {
+    if (scanf("%f", &data[i]) != 1) exit(2);
+  }
+  return tensor;
+}
+
+static void print_stats(const char* library) {
+  void* handle = dlopen(library, RTLD_NOW);
+  char* (*stats)(void) = handle == NULL ? NULL : (char* (*)(void))dlsym(handle, "tf_blade_runtime_stats_json");
+  void (*release)(char*) = handle == NULL ? NULL : (void (*)(char*))dlsym(handle, "tf_blade_free");
+  if (stats == NULL || release == NULL) exit(3);
+  char* text = stats();
+  puts(text);
+  release(text);
+}
+
+int main(int argc, char** argv) {
+  if (argc != 7) return 2;
+  TF_Status* status = TF_NewStatus();
+  TF_Library* library = TF_LoadLibrary(argv[1], status);
+  check(status, "TF_LoadLibrary");
+
+  TF_Graph* graph = TF_NewGraph();
+  TF_SessionOptions* options = TF_NewSessionOptions();
+  const char* tags[] = {"serve"};
+  TF_Session* session = TF_LoadSessionFromSavedModel(options, NULL, argv[2], tags, 1, graph, NULL, status);
+  check(status, "TF_LoadSessionFromSavedModel");
+
+  TF_Output input = operation(graph, argv[3]);
+  TF_Output output = operation(graph, argv[4]);
+  TF_Tensor* x = read_input(atoll(argv[5]), atoll(argv[6]));
+  TF_Tensor* y = NULL;
+  TF_SessionRun(session, NULL, &input, &x, 1, &output, &y, 1, NULL, 0, NULL, status);
+  check(status, "TF_SessionRun");
+  const float* data = (const float*)TF_TensorData(y);
+  for (int64_t i = 0; i < TF_TensorElementCount(y); ++i) printf("%.9g\n", data[i]);
+  print_stats(argv[1]);
+
+  TF_DeleteTensor(x);
+  TF_DeleteTensor(y);
+  TF_CloseSession(session, status);
+  TF_DeleteSession(session, status);
+  TF_DeleteSessionOptions(options);
+  TF_DeleteGraph(graph);
+  TF_DeleteLibraryHandle(library);
+  TF_DeleteStatus(status);
+  return 0;
+}

@@ -21,9 +21,15 @@ struct WindowRange {
   int64_t last;   // exclusive
 
   WindowRange(int64_t origin, int64_t kernel, int64_t dilation, int64_t in) {
-    first = origin >= 0 ? 0 : min64(ceil_div(-origin, dilation), kernel);
-    last = origin >= in ? 0 : min64(ceil_div(in - origin, dilation), kernel);
+    first = origin >= 0 ? 0 : min64(steps(-origin, dilation), kernel);
+    last = origin >= in ? 0 : min64(steps(in - origin, dilation), kernel);
     last = max64(first, last);
+  }
+
+ private:
+  // A division takes longer than all else that is done for a pixel of a small window.
+  static int64_t steps(int64_t distance, int64_t dilation) {
+    return dilation == 1 ? distance : ceil_div(distance, dilation);
   }
 };
 

@@ -64,10 +64,10 @@ BLADE_INLINE double atan2(double y, double x) {
 
 // asin(s) for s = sqrt(z) <= 1/2.
 BLADE_INLINE double asin_reduced(double s, double z) {
-  double p = poly(z, 0x1.5555555555578p-3, 0x1.333333332df4ap-4, 0x1.6db6db7227caap-5, 0x1.f1c71a8d36c76p-6,
-                  0x1.6e8bdfb50b5cap-6, 0x1.1c49e1af3184bp-6, 0x1.ca20e8e3013fbp-7, 0x1.757a8aa69fe29p-7,
-                  0x1.6179b68c82153p-7, 0x1.e25ed1a12690bp-9, 0x1.64b29e0f0bef7p-6, -0x1.5985dab1dea4p-6,
-                  0x1.0bc12654ae3aap-5);
+  double p =
+      poly(z, 0x1.5555555555578p-3, 0x1.333333332df4ap-4, 0x1.6db6db7227caap-5, 0x1.f1c71a8d36c76p-6,
+           0x1.6e8bdfb50b5cap-6, 0x1.1c49e1af3184bp-6, 0x1.ca20e8e3013fbp-7, 0x1.757a8aa69fe29p-7, 0x1.6179b68c82153p-7,
+           0x1.e25ed1a12690bp-9, 0x1.64b29e0f0bef7p-6, -0x1.5985dab1dea4p-6, 0x1.0bc12654ae3aap-5);
   return fma(s * z, p, s);
 }
 

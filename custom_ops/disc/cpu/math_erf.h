@@ -37,14 +37,12 @@ BLADE_INLINE double erf_small(double a) {
 BLADE_INLINE double erfc_large(double a) {
   a = a > 28.0 ? 28.0 : a;
   double t = (a - 4.0) / (a + 4.0);
-  double p = poly(
-      t,
-      0x1.3ba5916e9fd7fp+0, -0x1.1df1ad154a289p-3, 0x1.f7f5df66fdc42p-7, 0x1.16ecefcfa4d0ep-4,
-      -0x1.9ddb23c3eb9c9p-4, 0x1.7fee004e241e8p-4, -0x1.0fb06dfe032aep-4, 0x1.3079edf3b4b08p-5,
-      -0x1.096238940ea9cp-6, 0x1.49c6738158fcdp-8, -0x1.8d4a8b679ff8p-11, -0x1.a1dffaa89deap-13,
-      0x1.3bdf30c6e615p-13, -0x1.993ca0eefd385p-16, -0x1.7855f1253445dp-17, 0x1.7dee56eaf3f37p-18,
-      0x1.305026defe4d8p-22, -0x1.aa4796a1ee18fp-21, 0x1.6449af93c89b2p-24, 0x1.54bcf9ba3cad4p-24,
-      -0x1.44c4cb8746a7ep-26);
+  double p = poly(t, 0x1.3ba5916e9fd7fp+0, -0x1.1df1ad154a289p-3, 0x1.f7f5df66fdc42p-7, 0x1.16ecefcfa4d0ep-4,
+                  -0x1.9ddb23c3eb9c9p-4, 0x1.7fee004e241e8p-4, -0x1.0fb06dfe032aep-4, 0x1.3079edf3b4b08p-5,
+                  -0x1.096238940ea9cp-6, 0x1.49c6738158fcdp-8, -0x1.8d4a8b679ff8p-11, -0x1.a1dffaa89deap-13,
+                  0x1.3bdf30c6e615p-13, -0x1.993ca0eefd385p-16, -0x1.7855f1253445dp-17, 0x1.7dee56eaf3f37p-18,
+                  0x1.305026defe4d8p-22, -0x1.aa4796a1ee18fp-21, 0x1.6449af93c89b2p-24, 0x1.54bcf9ba3cad4p-24,
+                  -0x1.44c4cb8746a7ep-26);
   double square = a * a;
   double lost = fma(a, a, -square);
   double e = exp(-square);

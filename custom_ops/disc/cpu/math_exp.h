@@ -8,9 +8,7 @@ namespace blade {
 namespace math {
 
 // x - k * ln 2 for k near x / ln 2.
-BLADE_INLINE float minus_k_ln2(float x, float k) {
-  return fma(k, -0x1.7f7d1cp-20f, fma(k, -0x1.62e4p-1f, x));
-}
+BLADE_INLINE float minus_k_ln2(float x, float k) { return fma(k, -0x1.7f7d1cp-20f, fma(k, -0x1.62e4p-1f, x)); }
 BLADE_INLINE double minus_k_ln2(double x, double k) {
   return fma(k, -0x1.abc9e3b39803fp-56, fma(k, -0x1.62e42fefa39efp-1, x));
 }

@@ -7,6 +7,7 @@
 namespace blade {
 namespace math {
 
+// clang-format off
 // Element i of the three has 2^i * 2 / pi modulo 4 as a sum of three numbers, of which the first two have 28 bits, so
 // that their products with a 24 bit significand are exact. The last elements serve infinity and NaN.
 static constexpr double kTwoOverPiHigh[106] = {
@@ -70,6 +71,7 @@ static constexpr double kTwoOverPiLow[106] = {
     0x1.278872083fca3p-57, 0x1.278872083fca3p-56, 0x1.3c439041fe516p-58, 0x1.3c439041fe516p-57, 0x1.3c439041fe516p-56,
     0.0,
 };
+// clang-format on
 
 // The first 1280 binary digits of 2 / pi, the most significant first.
 static constexpr uint64_t kTwoOverPiDigits[20] = {

@@ -34,30 +34,28 @@ BLADE_INLINE T load(const T* p) {
   BLADE_INLINE f16_t fn_##name(f16_t x) { return from_float<f16_t>(wide_##name(to_float(x))); } \
   BLADE_INLINE bf16_t fn_##name(bf16_t x) { return from_float<bf16_t>(wide_##name(to_float(x))); }
 
-#define BLADE_FLOAT_BINARY(name, expression)                                            \
-  template <typename F>                                                                 \
-  BLADE_INLINE F wide_##name(F a, F b) {                                                \
-    return expression;                                                                  \
-  }                                                                                     \
-  BLADE_INLINE float fn_##name(float a, float b) { return wide_##name(a, b); }          \
-  BLADE_INLINE double fn_##name(double a, double b) { return wide_##name(a, b); }       \
-  BLADE_INLINE f16_t fn_##name(f16_t a, f16_t b) {                                      \
-    return from_float<f16_t>(wide_##name(to_float(a), to_float(b)));                    \
-  }                                                                                     \
-  BLADE_INLINE bf16_t fn_##name(bf16_t a, bf16_t b) {                                   \
-    return from_float<bf16_t>(wide_##name(to_float(a), to_float(b)));                   \
+#define BLADE_FLOAT_BINARY(name, expression)                                                                          \
+  template <typename F>                                                                                               \
+  BLADE_INLINE F wide_##name(F a, F b) {                                                                              \
+    return expression;                                                                                                \
+  }                                                                                                                   \
+  BLADE_INLINE float fn_##name(float a, float b) { return wide_##name(a, b); }                                        \
+  BLADE_INLINE double fn_##name(double a, double b) { return wide_##name(a, b); }                                     \
+  BLADE_INLINE f16_t fn_##name(f16_t a, f16_t b) { return from_float<f16_t>(wide_##name(to_float(a), to_float(b))); } \
+  BLADE_INLINE bf16_t fn_##name(bf16_t a, bf16_t b) {                                                                 \
+    return from_float<bf16_t>(wide_##name(to_float(a), to_float(b)));                                                 \
   }
 
 // The same for functions of integers, by an expression of type T.
-#define BLADE_INTEGER_UNARY(name, expression)                                    \
-  template <typename T, typename = std::enable_if_t<std::is_integral_v<T>>>      \
-  BLADE_INLINE T fn_##name(T x) {                                                \
-    return expression;                                                           \
+#define BLADE_INTEGER_UNARY(name, expression)                               \
+  template <typename T, typename = std::enable_if_t<std::is_integral_v<T>>> \
+  BLADE_INLINE T fn_##name(T x) {                                           \
+    return expression;                                                      \
   }
-#define BLADE_INTEGER_BINARY(name, expression)                                   \
-  template <typename T, typename = std::enable_if_t<std::is_integral_v<T>>>      \
-  BLADE_INLINE T fn_##name(T a, T b) {                                           \
-    return expression;                                                           \
+#define BLADE_INTEGER_BINARY(name, expression)                              \
+  template <typename T, typename = std::enable_if_t<std::is_integral_v<T>>> \
+  BLADE_INLINE T fn_##name(T a, T b) {                                      \
+    return expression;                                                      \
   }
 
 // --- unary, float ---
@@ -115,7 +113,7 @@ BLADE_FLOAT_UNARY(neg, -x)
 BLADE_FLOAT_UNARY(relu, x < F(0) ? F(0) : x)
 BLADE_FLOAT_UNARY(relu6, math::relu6(x))
 BLADE_FLOAT_UNARY(sign, x > F(0) ? F(1) : (x < F(0) ? F(-1) : x))
-BLADE_FLOAT_UNARY(square, x * x)
+BLADE_FLOAT_UNARY(square, x* x)
 BLADE_INTEGER_UNARY(abs, x < T(0) ? wrapping_sub(T(0), x) : x)
 BLADE_INTEGER_UNARY(neg, wrapping_sub(T(0), x))
 BLADE_INTEGER_UNARY(relu, x < T(0) ? T(0) : x)
@@ -190,14 +188,14 @@ BLADE_INLINE T fn_truncate_div(T a, T b, int32_t* error) {
 }
 
 // --- comparisons, select ---
-#define BLADE_COMPARISON(name, op)             \
-  template <typename T>                        \
-  BLADE_INLINE bool fn_##name(T a, T b) {      \
-    if constexpr (IsHalf<T>::value) {          \
-      return to_float(a) op to_float(b);       \
-    } else {                                   \
-      return a op b;                           \
-    }                                          \
+#define BLADE_COMPARISON(name, op)        \
+  template <typename T>                   \
+  BLADE_INLINE bool fn_##name(T a, T b) { \
+    if constexpr (IsHalf<T>::value) {     \
+      return to_float(a) op to_float(b);  \
+    } else {                              \
+      return a op b;                      \
+    }                                     \
   }
 BLADE_COMPARISON(equal, ==)
 BLADE_COMPARISON(not_equal, !=)

@@ -30,11 +30,11 @@ class InlineResult:
 
     Attributes:
         changed: names of the bodies that calls went away from, "" for the main graph.
-        removed: names of the functions that nothing calls any more.
+        removed: the functions that nothing calls any more, each with the body it went into.
     """
 
     changed: frozenset[str]
-    removed: tuple[str, ...]
+    removed: dict[str, str]
 
 
 def inline_calls(
@@ -53,7 +53,7 @@ def inline_calls(
         is_stateful: whether TensorFlow calls an op stateful.
     """
     changed: set[str] = set()
-    removed: list[str] = []
+    removed: dict[str, str] = {}
     for name in _innermost_first(bodies):
         only = callers.get(name, frozenset())
         if name in pinned or len(only) != 1:
@@ -67,8 +67,8 @@ def inline_calls(
         for site in sites:
             inline_call(bodies[caller], site, bodies[name], is_stateful)
         changed.add(caller)
-        removed.append(name)
-    return InlineResult(frozenset(changed), tuple(removed))
+        removed[name] = caller
+    return InlineResult(frozenset(changed), removed)
 
 
 def _innermost_first(bodies: Mapping[str, Graph]) -> list[str]:

@@ -58,7 +58,8 @@ def _add_engine_op(graph: Graph, item: Replacement) -> Node:
         "cluster": cluster.name.encode(),
     }
     dtypes: list[DType] = [tensor.dtype for tensor in cluster.outputs]
-    name = graph.unique_name(cluster.name)
+    # A node's name must not begin with an underscore, which a function's may.
+    name = graph.unique_name(cluster.name.lstrip("_") or "engine")
     op = graph.add_node(ENGINE_OP, name, cluster.inputs, attrs, dtypes, device=cluster_device(cluster))
     inside = set(cluster.nodes)
     for node in cluster.nodes:

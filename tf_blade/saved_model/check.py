@@ -12,7 +12,7 @@ from tf_blade.errors import LosslessCheckError, Unsupported
 from tf_blade.graph.graphdef import GraphDef, graph_from_function_def, graph_from_graph_def
 from tf_blade.saved_model.files import relative_files
 from tf_blade.saved_model.model import FINGERPRINT_FILE, SAVED_MODEL_FILE, FunctionDef, SavedModel, read_saved_model
-from tf_blade.saved_model.selection import MainPart, references, referenced_names
+from tf_blade.saved_model.selection import MainPart, referenced_names, references
 from tf_blade.saved_model.writer import Edit
 
 
@@ -58,8 +58,7 @@ def _rest_problems(original: SavedModel, written: SavedModel, edit: Edit) -> Ite
 def _without(model: SavedModel, edit: Edit) -> saved_model_pb2.SavedModel:
     result = saved_model_pb2.SavedModel()
     result.CopyFrom(model.message)
-    position = next(i for i, item in enumerate(model.message.meta_graphs) if item is model.meta_graph)
-    meta_graph = result.meta_graphs[position]
+    meta_graph = result.meta_graphs[model.position]
     library = meta_graph.graph_def.library
     known = {*edit.functions, *edit.removed, *(item.signature.name for item in edit.added)}
     kept = [item for item in library.function if item.signature.name not in known]

@@ -30,6 +30,7 @@ class SavedModel:
         path: its folder.
         message: all of saved_model.pb.
         meta_graph: the one of `message` that is served.
+        position: its position in `message`.
         functions: the meta graph's functions by name.
         catalog: the ops that the model uses.
     """
@@ -37,6 +38,7 @@ class SavedModel:
     path: Path
     message: saved_model_pb2.SavedModel
     meta_graph: MetaGraphDef
+    position: int
     functions: dict[str, FunctionDef]
     catalog: OpCatalog
 
@@ -64,13 +66,22 @@ def read_saved_model(path: Path | str) -> SavedModel:
         message.ParseFromString(_read_bytes(folder))
     except DecodeError as error:
         raise InvalidSavedModelError(f"{folder / SAVED_MODEL_FILE} is corrupt: {error}") from error
-    meta_graph = _serving_meta_graph(folder, message)
+    return saved_model_from(folder, message, _serving_position(folder, message))
+
+
+def saved_model_from(folder: Path, message: saved_model_pb2.SavedModel, position: int) -> SavedModel:
+    """A model around a message that was read or made.
+
+    Raises:
+        InvalidSavedModelError: two functions have one name.
+    """
+    meta_graph = message.meta_graphs[position]
     library = meta_graph.graph_def.library
     functions = {item.signature.name: item for item in library.function}
     if len(functions) != len(library.function):
         raise InvalidSavedModelError(f"{folder / SAVED_MODEL_FILE} is corrupt: two functions have one name")
     catalog = OpCatalog(library, meta_graph.meta_info_def.stripped_op_list.op)
-    return SavedModel(folder, message, meta_graph, functions, catalog)
+    return SavedModel(folder, message, meta_graph, position, functions, catalog)
 
 
 def _read_bytes(folder: Path) -> bytes:
@@ -97,11 +108,11 @@ _OTHER_FORMS = {
 }
 
 
-def _serving_meta_graph(folder: Path, message: saved_model_pb2.SavedModel) -> MetaGraphDef:
+def _serving_position(folder: Path, message: saved_model_pb2.SavedModel) -> int:
     tags = [sorted(item.meta_info_def.tags) for item in message.meta_graphs]
     for wanted in ([SERVE_TAG], None):
-        for item, names in zip(message.meta_graphs, tags, strict=True):
+        for position, names in enumerate(tags):
             if names == wanted or (wanted is None and SERVE_TAG in names):
-                return item
+                return position
     there = ", ".join("{" + ", ".join(names) + "}" for names in tags) or "none at all"
     raise InvalidSavedModelError(f"{folder} has no meta graph tagged {SERVE_TAG!r}; there are: {there}")

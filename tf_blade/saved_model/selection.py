@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from tensorflow.core.framework import node_def_pb2
-from tensorflow.core.protobuf import meta_graph_pb2
+from google.protobuf.message import DecodeError
+from tensorflow.core.framework import node_def_pb2, variable_pb2
+from tensorflow.core.protobuf import control_flow_pb2, meta_graph_pb2
 
 from tf_blade.errors import UnknownSignatureError
 from tf_blade.saved_model.model import FunctionDef, SavedModel
@@ -38,11 +39,19 @@ _SETUP_METHODS = ("_create_resource", "_initialize", "_destroy_resource")
 
 @dataclasses.dataclass(frozen=True)
 class MainPart:
-    """The part of the main graph that serves: fed tensors, fetched tensors, and nodes others refer to by name."""
+    """The part of the main graph that serves.
+
+    Attributes:
+        feeds: tensors that callers feed.
+        fetches: tensors that callers fetch.
+        targets: nodes that callers run for their effect.
+        keep: tensors and nodes, of this part or others, that anything in the model refers to by name.
+    """
 
     feeds: tuple[str, ...]
     fetches: tuple[str, ...]
     targets: tuple[str, ...]
+    keep: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +104,8 @@ def _main_part(model: SavedModel, signatures: Iterable[meta_graph_pb2.SignatureD
             (fetches if info.dtype else targets).update(dict.fromkeys(_tensors(info)))
     if not fetches and not targets:
         return None
-    return MainPart(tuple(sorted(feeds)), tuple(sorted(fetches)), tuple(sorted(targets)))
+    keep = tuple(sorted(referenced_names(model.meta_graph)))
+    return MainPart(tuple(sorted(feeds)), tuple(sorted(fetches)), tuple(sorted(targets)), keep)
 
 
 def _tensors(info: meta_graph_pb2.TensorInfo) -> list[str]:
@@ -116,12 +126,54 @@ def referenced_names(meta_graph: meta_graph_pb2.MetaGraphDef) -> set[str]:
     for signature in meta_graph.signature_def.values():
         for info in [*signature.inputs.values(), *signature.outputs.values()]:
             names.update(_tensors(info))
-    for collection in meta_graph.collection_def.values():
+    for key, collection in meta_graph.collection_def.items():
         names.update(collection.node_list.value)
+        names.update(name for data in collection.bytes_list.value for name in _names_in(key, data))
     saver = meta_graph.saver_def
     names.update((saver.filename_tensor_name, saver.save_tensor_name, saver.restore_op_name))
     names.update(item.tensor_info.name for item in meta_graph.asset_file_def)
     names.discard("")
+    return names
+
+
+def _names_in(collection: str, data: bytes) -> list[str]:
+    """What an entry of a TF1 collection names. Loading such a model looks all of it up."""
+    if collection == "while_context":
+        return _names_in_while(control_flow_pb2.WhileContextDef.FromString(data))
+    if collection == "cond_context":
+        return _names_in_cond(control_flow_pb2.CondContextDef.FromString(data))
+    try:
+        variable = variable_pb2.VariableDef.FromString(data)
+    except DecodeError:
+        return []  # an entry of another kind: strings, queue runners, what users put there
+    return [variable.variable_name, variable.initializer_name, variable.snapshot_name, variable.initial_value_name]
+
+
+def _names_in_while(context: control_flow_pb2.WhileContextDef) -> list[str]:
+    names = [
+        context.pivot_name,
+        context.pivot_for_pred_name,
+        context.pivot_for_body_name,
+        context.maximum_iterations_name,
+    ]
+    names += [*context.loop_exit_names, *context.loop_enter_names, *_names_in_values(context.values_def)]
+    return names + _names_in_nested(context.nested_contexts)
+
+
+def _names_in_cond(context: control_flow_pb2.CondContextDef) -> list[str]:
+    names = [context.pred_name, context.pivot_name, *_names_in_values(context.values_def)]
+    return names + _names_in_nested(context.nested_contexts)
+
+
+def _names_in_values(values: control_flow_pb2.ValuesDef) -> list[str]:
+    return [*values.values, *values.external_values, *values.external_values.values()]
+
+
+def _names_in_nested(contexts: Iterable[control_flow_pb2.ControlFlowContextDef]) -> list[str]:
+    names: list[str] = []
+    for item in contexts:
+        kind = item.WhichOneof("ctxt")
+        names += _names_in_while(item.while_ctxt) if kind == "while_ctxt" else _names_in_cond(item.cond_ctxt)
     return names
 
 

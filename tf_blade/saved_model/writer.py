@@ -48,13 +48,12 @@ class Edit:
 
 
 def apply_edit(model: SavedModel, edit: Edit) -> saved_model_pb2.SavedModel:
-    """The new message. The model's own stays as it is."""
-    position = next(i for i, item in enumerate(model.message.meta_graphs) if item is model.meta_graph)
+    """The new message; the model's own, which stays as it is, when there is nothing to change."""
+    if edit.is_empty:
+        return model.message
     message = saved_model_pb2.SavedModel()
     message.CopyFrom(model.message)
-    if edit.is_empty:
-        return message
-    meta_graph = message.meta_graphs[position]
+    meta_graph = message.meta_graphs[model.position]
     library = meta_graph.graph_def.library
     functions = [edit.functions.get(name, function) for name, function in model.functions.items()]
     if edit.main is not None:
@@ -98,6 +97,8 @@ def write_saved_model(model: SavedModel, message: saved_model_pb2.SavedModel, fo
     if len(content) > MAX_BYTES:
         raise TfBladeError(f"the optimized {SAVED_MODEL_FILE} has {len(content)} bytes; protobuf allows {MAX_BYTES}")
     copy_files(model.path, folder)
+    if message is model.message:
+        content = (model.path / SAVED_MODEL_FILE).read_bytes()
     (folder / SAVED_MODEL_FILE).write_bytes(content)
     if (model.path / FINGERPRINT_FILE).exists():
         _write_fingerprint(model.path, folder, content)

@@ -1,0 +1,368 @@
+"""The phases, in order, from a SavedModel to a faster one."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import enum
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tf_blade import observe, passes, runtime
+from tf_blade.backends import registry
+from tf_blade.clusters.cluster import Clustering, find_clusters
+from tf_blade.clusters.cost import nominal
+from tf_blade.clusters.cut import cut
+from tf_blade.errors import BuildFailure, StrictModeError, TfBladeError, Unsupported, VerificationError
+from tf_blade.graph.graph import Graph, Node
+from tf_blade.graph.printer import print_graph
+from tf_blade.graph.shape_inference import infer_shapes
+from tf_blade.passes.effects import Effects
+from tf_blade.passes.inline import inline_calls
+from tf_blade.passes.relax_control import relax_control
+from tf_blade.progress import Progress, SilentProgress
+from tf_blade.report.report import ClusterReport, FailureReport, PhaseReport, RefusalReport, Report
+from tf_blade.rewrite.replace import Replacement, replace_clusters
+from tf_blade.saved_model.bodies import Bodies, make_edit, read_bodies
+from tf_blade.saved_model.check import check_lossless
+from tf_blade.saved_model.files import check_target, target_folder
+from tf_blade.saved_model.model import SavedModel, read_saved_model
+from tf_blade.saved_model.selection import Selection, callers, select
+from tf_blade.saved_model.writer import Edit, apply_edit, write_saved_model
+from tf_blade.settings import Settings
+from tf_blade.stages import Backend, BuiltEngine, Cluster, ClusterGraph, Verdict
+from tf_blade.support.examine import examine
+
+Samples = Mapping[str, Sequence[Mapping[str, np.ndarray]]]
+_log = observe.logger("pipeline")
+
+
+class Phase(enum.Enum):
+    """The phases in order; the value says what each does."""
+
+    READ = "parse the SavedModel and choose the bodies that serving reaches"
+    INLINE = "inline calls of functions that one body alone calls; drop control edges that order nothing"
+    PASSES = "fold constants, share common subexpressions, remove what nobody reads"
+    SHAPES = "infer shapes, with a symbol for each unknown dimension"
+    SUPPORT = "ask the backends which nodes they can take"
+    CLUSTERS = "group supported nodes into clusters that are worth an engine"
+    BUILD = "build an engine for each cluster"
+    REWRITE = "put engine ops in the places of clusters"
+    WRITE = "write the new SavedModel beside the target"
+    CHECK = "read it again and compare all that must not have changed"
+    VERIFY = "run both models and compare their results"
+
+    @property
+    def label(self) -> str:
+        return self.name.lower()
+
+
+LABELS = tuple(phase.label for phase in Phase)
+
+
+class _StopError(Exception):
+    """The phase after which to stop is over."""
+
+
+def optimize(
+    src: Path,
+    dst: Path,
+    settings: Settings,
+    *,
+    sample_inputs: Samples | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Optimizes a SavedModel; `dst` appears when everything has succeeded, and not before.
+
+    Raises:
+        TfBladeError: one of its subclasses says what is wrong. The source is untouched, and no target appears.
+    """
+    run = _Run(settings, progress or SilentProgress(), Report(str(src)))
+    check_settings(settings)
+    if not settings.stop_after:
+        check_target(src, dst, overwrite=settings.overwrite)
+    runtime.load()
+    with contextlib.suppress(_StopError):
+        with run.phase(Phase.READ):
+            model = read_saved_model(src)
+            selection = select(model, settings.signatures)
+            bodies = run.read(model, selection)
+        edit = run.optimize(model, selection, bodies)
+        message = apply_edit(model, edit)
+        with target_folder(src, dst) as folder:
+            with run.phase(Phase.WRITE):
+                write_saved_model(model, message, folder)
+            with run.phase(Phase.CHECK):
+                check_lossless(src, folder, edit, selection.main)
+            if settings.verify:
+                with run.phase(Phase.VERIFY):
+                    run.verify(src, folder, sample_inputs)
+        run.report.target = str(dst)
+    return run.report
+
+
+def optimize_in_memory(
+    model: SavedModel, settings: Settings, *, progress: Progress | None = None
+) -> tuple[Edit, Report]:
+    """The same without files: what has to change, and the report."""
+    check_settings(settings)
+    runtime.load()
+    run = _Run(settings, progress or SilentProgress(), Report(str(model.path)))
+    edit = Edit({}, (), (), None)
+    with contextlib.suppress(_StopError):
+        with run.phase(Phase.READ):
+            selection = select(model, settings.signatures)
+            bodies = run.read(model, selection)
+        edit = run.optimize(model, selection, bodies)
+    return edit, run.report
+
+
+def check_settings(settings: Settings) -> None:
+    """Refuses phases and backends that do not exist.
+
+    Raises:
+        TfBladeError: names one.
+    """
+    for name in (settings.stop_after, *settings.dump_after):
+        if name and name not in LABELS and name != "all":
+            raise TfBladeError(f"there is no phase {name!r}; there are: {', '.join(LABELS)}")
+    registry.get_backends(settings.backends)
+
+
+@dataclasses.dataclass
+class _Run:
+    """One optimization: the settings, who is told, and what is recorded."""
+
+    settings: Settings
+    progress: Progress
+    report: Report
+    graphs: Mapping[str, Graph] = dataclasses.field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def phase(self, phase: Phase, total: int = 1) -> Iterator[None]:
+        """Times a phase; dumps the graphs and stops after it if that is wanted."""
+        self.progress.phase(phase.label, total)
+        begin = time.perf_counter()
+        yield
+        seconds = time.perf_counter() - begin
+        self.report.phases.append(PhaseReport(phase.label, seconds))
+        _log.info("%s: %.2f s", phase.label, seconds)
+        if "all" in self.settings.dump_after or phase.label in self.settings.dump_after:
+            _dump(phase, self.graphs, self.settings.dump_dir)
+        if self.settings.stop_after == phase.label:
+            raise _StopError
+
+    def each(self, names: Sequence[str]) -> Iterator[str]:
+        for name in names:
+            self.progress.step(name or "main graph")
+            yield name
+
+    def read(self, model: SavedModel, selection: Selection) -> Bodies:
+        bodies = read_bodies(model, selection)
+        self.graphs = bodies.graphs
+        for name, error in bodies.unreadable:
+            self.report.notes.append(f"{name or 'the main graph'} stays as it is: {error}")
+        return bodies
+
+    def optimize(self, model: SavedModel, selection: Selection, bodies: Bodies) -> Edit:
+        """From graphs to graphs with engine ops."""
+        removed = self.inline(model, selection, bodies)
+        names = [name for name in bodies.graphs if name not in removed]
+        self.graphs = {name: bodies.graphs[name] for name in names}
+        with self.phase(Phase.PASSES, len(names)):
+            for name in self.each(names):
+                passes.run_passes(self.graphs[name], self.settings)
+        with self.phase(Phase.SHAPES, len(names)):
+            for name in self.each(names):
+                infer_shapes(self.graphs[name])
+        backends = registry.get_backends(self.settings.backends)
+        with self.phase(Phase.SUPPORT, len(names)):
+            verdicts = {name: examine(self.graphs[name], backends) for name in self.each(names)}
+        with self.phase(Phase.CLUSTERS, len(names)):
+            found = {name: find_clusters(self.graphs[name], verdicts[name], self.settings) for name in self.each(names)}
+            self.record(verdicts, found)
+        with self.phase(Phase.BUILD, sum(len(item.clusters) for item in found.values())):
+            cuts, engines = self.build(found, backends)
+        with self.phase(Phase.REWRITE):
+            return self.rewrite(model, bodies, removed, cuts, engines)
+
+    def inline(self, model: SavedModel, selection: Selection, bodies: Bodies) -> dict[str, str]:
+        with self.phase(Phase.INLINE):
+            result = inline_calls(
+                bodies.graphs,
+                pinned=selection.pinned,
+                callers=callers(model),
+                is_stateful=model.catalog.is_stateful,
+            )
+            effects = Effects(bodies.graphs, model.catalog.is_stateful)
+            for name, graph in bodies.graphs.items():
+                if name not in result.removed:
+                    relax_control(graph, effects)
+        return result.removed
+
+    def build(
+        self, found: Mapping[str, Clustering], backends: Sequence[Backend]
+    ) -> tuple[dict[str, ClusterGraph], dict[str, tuple[BuiltEngine, ...]]]:
+        """Cut-out clusters and their engines, by cluster name; clusters that nobody could build are left out."""
+        cuts: dict[str, ClusterGraph] = {}
+        engines: dict[str, tuple[BuiltEngine, ...]] = {}
+        for function, clustering in found.items():
+            for cluster in clustering.clusters:
+                self.progress.step(cluster.name)
+                piece = cut(cluster, self.settings)
+                engine = self.build_one(piece, backends)
+                self.report.clusters.append(_cluster_report(cluster, function, engine))
+                if engine is not None:
+                    cuts[cluster.name], engines[cluster.name] = piece, (engine,)
+                    self.count(cluster, engine)
+        return cuts, engines
+
+    def count(self, cluster: Cluster, engine: BuiltEngine) -> None:
+        totals = self.report.totals
+        totals.engines += 1
+        totals.engine_bytes += len(engine.engine)
+        totals.nodes_in_engines += len(cluster.nodes)
+        totals.nominal_flops_in_engines += nominal(cluster.flops)
+
+    def build_one(self, piece: ClusterGraph, backends: Sequence[Backend]) -> BuiltEngine | None:
+        """The engine of the first backend that can build one."""
+        names = [backend.name for backend in backends]
+        for backend in backends[names.index(piece.cluster.backend) :]:
+            if backend.name != piece.cluster.backend and not _takes_all(backend, piece):
+                continue
+            try:
+                return backend.build(piece, self.settings)
+            except BuildFailure as failure:
+                reason = failure.reason
+            except Exception as error:  # noqa: BLE001 - whatever a backend raises costs this cluster its engine alone
+                reason = f"{type(error).__name__}: {error}"
+            self.report.failures.append(FailureReport(piece.cluster.name, backend.name, reason))
+            if self.settings.strict:
+                raise StrictModeError(f"{backend.name} could not build cluster {piece.cluster.name}: {reason}")
+        return None
+
+    def rewrite(
+        self,
+        model: SavedModel,
+        bodies: Bodies,
+        removed: Mapping[str, str],
+        cuts: Mapping[str, ClusterGraph],
+        engines: Mapping[str, tuple[BuiltEngine, ...]],
+    ) -> Edit:
+        taken = set(model.functions)
+        fallbacks: list[Graph] = []
+        changed: list[str] = []
+        for name in self.graphs:
+            mine = [piece for piece in cuts.values() if piece.cluster.name in self.clusters_of(name)]
+            replacements = []
+            for piece in mine:
+                fallback = _free_name(f"blade_fallback_{piece.cluster.name}", taken)
+                fallbacks.append(_fallback(piece, fallback))
+                replacements.append(Replacement(piece.cluster, engines[piece.cluster.name], fallback))
+            if replacements:
+                changed.append(name)
+                replace_clusters(self.graphs[name], replacements)
+        return make_edit(model, bodies, changed, removed, fallbacks)
+
+    def clusters_of(self, function: str) -> set[str]:
+        return {item.name for item in self.report.clusters if item.function == function}
+
+    def record(self, verdicts: Mapping[str, Sequence[Verdict]], found: Mapping[str, Clustering]) -> None:
+        """Totals and refusals.
+
+        Raises:
+            StrictModeError: a node that a backend has a rule for was refused, in strict mode.
+        """
+        totals = self.report.totals
+        totals.bodies = len(verdicts)
+        for function, items in verdicts.items():
+            totals.nodes += len(items)
+            totals.nominal_flops += sum(nominal(item.flops) for item in items)
+            for item in items:
+                if not item.backend:
+                    self.record_refusals(function, item.node, item.refusals)
+            for refusal in found[function].refusals:
+                for node in refusal.nodes:
+                    self.report.refusals.append(RefusalReport(node.name, node.op, function, "", refusal.reason))
+
+    def record_refusals(self, function: str, node: Node, refusals: Sequence[tuple[str, Unsupported]]) -> None:
+        for backend, error in refusals:
+            self.report.refusals.append(RefusalReport(node.name, node.op, function, backend, error.reason))
+            if self.settings.strict and not error.reason.startswith("no rule for op"):
+                raise StrictModeError(f"{backend} cannot take node {node.name} ({node.op}): {error.reason}")
+
+    def verify(self, src: Path, folder: Path, sample_inputs: Samples | None) -> None:
+        """Compares results.
+
+        Raises:
+            VerificationError: they differ by more than the tolerance.
+        """
+        from tf_blade.verify import verify_saved_model
+
+        result = verify_saved_model(
+            src, folder, signatures=self.settings.signatures, sample_inputs=sample_inputs, rtol=self.settings.rtol
+        )
+        if not result.ok:
+            raise VerificationError(f"results differ from the original's; nothing was published\n{result.to_text()}")
+        for name in result.inconclusive:
+            self.report.notes.append(f"signature {name} was not verified: the original rejects random inputs")
+
+
+def _takes_all(backend: Backend, piece: ClusterGraph) -> bool:
+    try:
+        for node in piece.cluster.nodes:
+            backend.examine(node)
+    except Unsupported:
+        return False
+    return True
+
+
+def _free_name(base: str, taken: set[str]) -> str:
+    name, count = base, 0
+    while name in taken:
+        count += 1
+        name = f"{base}_{count}"
+    taken.add(name)
+    return name
+
+
+def _fallback(piece: ClusterGraph, name: str) -> Graph:
+    """The cut-out cluster as the function that runs when no engine does: on the devices the model asked for."""
+    graph = piece.graph
+    graph.name = name
+    for node in piece.cluster.nodes:
+        if node.name in graph:
+            graph.node(node.name).device = node.device
+    return graph
+
+
+def _cluster_report(cluster: Cluster, function: str, engine: BuiltEngine | None) -> ClusterReport:
+    return ClusterReport(
+        name=cluster.name,
+        function=function,
+        backend=engine.backend if engine else "",
+        nodes=len(cluster.nodes),
+        ops=dict(sorted(Counter(node.op for node in cluster.nodes).items())),
+        flops=str(cluster.flops),
+        nominal_flops=nominal(cluster.flops),
+        engine_bytes=len(engine.engine) if engine else 0,
+        seconds=engine.seconds if engine else 0.0,
+        details=dict(engine.details) if engine else {},
+    )
+
+
+def _dump(phase: Phase, graphs: Mapping[str, Graph], folder: str) -> None:
+    """Prints the graphs, to files of a folder or to standard error."""
+    for name, graph in graphs.items():
+        text = print_graph(graph)
+        if folder:
+            path = Path(folder)
+            path.mkdir(parents=True, exist_ok=True)
+            (path / f"{phase.label}.{name or 'main'}.txt").write_text(text)
+        else:
+            sys.stderr.write(f"--- {phase.label}: {name or 'main graph'}\n{text}\n")

@@ -12,7 +12,8 @@ from typing import Any
 
 from tf_blade.errors import EnvironmentError_
 
-_LIBRARY = Path(__file__).resolve().parent / "lib" / "libtf_blade.so"
+_PACKAGED = Path(__file__).resolve().parent / "lib" / "libtf_blade.so"
+_LIBRARY = Path(os.environ.get("TF_BLADE_LIBRARY") or _PACKAGED).absolute()
 _VERSION_MARK = b"TF_BLADE_BUILT_FOR_TENSORFLOW="
 
 
@@ -24,12 +25,11 @@ def library_path() -> str:
     Raises:
         EnvironmentError_: it has not been built.
     """
-    library = Path(os.environ.get("TF_BLADE_LIBRARY") or _LIBRARY).absolute()
-    if not library.exists():
+    if not _LIBRARY.exists():
         raise EnvironmentError_(
-            f"{library} is missing: run `pip install .`, or `python setup.py build_ext --inplace` in a checkout"
+            f"{_LIBRARY} is missing: run `pip install .`, or `python setup.py build_ext --inplace` in a checkout"
         )
-    return str(library)
+    return str(_LIBRARY)
 
 
 def built_for(library: str) -> str:
@@ -85,7 +85,7 @@ def _take_text(pointer: int | None) -> str | None:
     if pointer is None:
         return None
     try:
-        return ctypes.string_at(pointer).decode()
+        return ctypes.string_at(pointer).decode(errors="replace")
     finally:
         _library().tf_blade_free(pointer)
 

@@ -137,7 +137,10 @@ BLADE_INLINE double cosh(double x) {
 BLADE_INLINE double sinh(double x) {
   double a = abs(x);
   double t = expm1(a > 22.0 ? 22.0 : a);
-  double y = a > 22.0 ? exp_shifted(a, -1) : 0.5 * (t + t / (t + 1.0));
+  // Both before the choice: inside it, they vectorize with masks, at a third of the speed.
+  double small = 0.5 * (t + t / (t + 1.0));
+  double large = exp_shifted(a, -1);
+  double y = a > 22.0 ? large : small;
   return copysign(y, x);
 }
 BLADE_INLINE float cosh(float x) { return static_cast<float>(cosh(static_cast<double>(x))); }

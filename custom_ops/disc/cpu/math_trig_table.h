@@ -71,7 +71,6 @@ static constexpr double kTwoOverPiLow[106] = {
     0x1.278872083fca3p-57, 0x1.278872083fca3p-56, 0x1.3c439041fe516p-58, 0x1.3c439041fe516p-57, 0x1.3c439041fe516p-56,
     0.0,
 };
-// clang-format on
 
 // The first 1280 binary digits of 2 / pi, the most significant first.
 static constexpr uint64_t kTwoOverPiDigits[20] = {
@@ -81,6 +80,8 @@ static constexpr uint64_t kTwoOverPiDigits[20] = {
     0xef2f118b5a0a6d1fu, 0x6d367ecf27cb09b7u, 0x4f463f669e5fea2du, 0x7527bac7ebe5f17bu,
     0x3d0739f78a5292eau, 0x6bfb5fb11f8d5d08u, 0x56033046fc7b6babu, 0xf0cfbc209af4361du,
 };
+
+// clang-format on
 
 }  // namespace math
 }  // namespace blade

@@ -49,7 +49,8 @@ struct GemmPartition {
     const int64_t all_panels = ceil_div(n, kPanel);
     // A block's part of B is reused from the cache for all of its rows; the more panels the fewer copies of A.
     constexpr int64_t kMostPanels = 384 / kPanel;
-    m_blocks = ceil_div(m, kBlockRows);
+    constexpr int64_t kMostRows = 4 * kBlockRows;
+    m_blocks = ceil_div(m, kMostRows);
     n_blocks = ceil_div(all_panels, kMostPanels);
     const int64_t wanted = threads > 1 && batch * m * n * k > (int64_t{1} << 18) ? 3 * threads : 1;
     if (batch * m_blocks * n_blocks < wanted) {
@@ -61,7 +62,7 @@ struct GemmPartition {
     }
     panels = ceil_div(all_panels, n_blocks);
     n_blocks = ceil_div(all_panels, panels);
-    rows = min64(round_up(ceil_div(m, m_blocks), kTileRows), kBlockRows);
+    rows = round_up(ceil_div(m, m_blocks), kTileRows);
     m_blocks = ceil_div(m, rows);
     // About 64 multiply-adds a nanosecond (half with AVX2) when compute bound, 8 bytes a nanosecond when memory bound.
     const int64_t columns = panels * kPanel;

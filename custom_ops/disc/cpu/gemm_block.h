@@ -98,7 +98,7 @@ inline Panels packed_panels(const float* packed, int64_t k, int64_t batch_stride
 struct BlockShape {
   int64_t batch;
   int64_t m;           // first row
-  int64_t rows;        // at most kBlockRows
+  int64_t rows;
   int64_t first_panel;
   int64_t last_panel;  // exclusive
   int64_t n;           // columns of the whole matrix
@@ -178,18 +178,25 @@ BLADE_NOINLINE inline void finish_block(const BlockShape& block, const Target& t
   }
 }
 
-// C block = A block * B panels, then the epilogue.
+// C block = A block * B panels, then the epilogue. For each chunk of the inner dimension all rows of the block pass, a
+// buffer's worth at a time, so that the chunk's part of B is fetched once and then found in the second level cache.
 BLADE_NOINLINE inline void multiply_block(const BlockShape& block, const Source& source, const Panels& right,
                                           const Target& target, const RowEpilogue& epilogue) {
   // Tiles may compute surplus rows: up to 3 beyond the block's, whose values are never used.
   float buffer[kBufferFloats + 4 * kRowStride] __attribute__((aligned(64)));
   const int64_t chunks = ceil_div(block.k, kDepth);
   const int64_t chunk = chunks == 0 ? 0 : ceil_div(block.k, chunks);
-  for (int64_t r = block.rows; r < block.rows + 4; ++r) zero_floats(buffer + r * kRowStride, chunk);
+  BlockShape part = block;
   for (int64_t k = 0; k < block.k; k += chunk) {
     const int64_t depth = min64(chunk, block.k - k);
-    source.copy(source.self, block.batch, block.m, block.rows, k, depth, buffer);
-    multiply_depth(block, k, depth, buffer, right, target);
+    for (int64_t first = 0; first < block.rows; first += kBlockRows) {
+      part.m = block.m + first;
+      part.rows = min64(block.rows - first, kBlockRows);
+      source.copy(source.self, part.batch, part.m, part.rows, k, depth, buffer);
+      const int64_t surplus = part.rows % kTileRows == 0 ? 0 : 4;
+      for (int64_t r = part.rows; r < part.rows + surplus; ++r) zero_floats(buffer + r * kRowStride, depth);
+      multiply_depth(part, k, depth, buffer, right, target);
+    }
   }
   if (block.k == 0 || epilogue.apply != nullptr) finish_block(block, target, epilogue);
 }

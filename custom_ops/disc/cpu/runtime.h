@@ -1,0 +1,144 @@
+// What generated code includes: the scalar functions, the kernel templates, and small helpers of its own.
+#ifndef TF_BLADE_CUSTOM_OPS_DISC_CPU_RUNTIME_H_
+#define TF_BLADE_CUSTOM_OPS_DISC_CPU_RUNTIME_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../ral.h"
+#include "dot.h"
+#include "gemm.h"
+#include "parallel.h"
+#include "scalar.h"
+#include "special.h"
+
+namespace blade {
+namespace {
+
+// --- dimensions: nothing here traps, whatever the inputs' dimensions are ---
+
+// floor(a / b); 0 where b is 0.
+BLADE_ALWAYS_INLINE int64_t floordiv(int64_t a, int64_t b) {
+  if (b == 0) return 0;
+  if (b == -1) return static_cast<int64_t>(0 - static_cast<uint64_t>(a));
+  const int64_t q = a / b;
+  return q * b != a && (a < 0) != (b < 0) ? q - 1 : q;
+}
+
+// a - b * floor(a / b); 0 where b is 0.
+BLADE_ALWAYS_INLINE int64_t mod(int64_t a, int64_t b) {
+  if (b == 0 || b == -1) return 0;
+  const int64_t r = a % b;
+  return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
+
+// What dimensions a and b broadcast to.
+BLADE_ALWAYS_INLINE int64_t bcast(int64_t a, int64_t b) { return a == 1 ? b : a; }
+
+// Bytes of a buffer in the arena.
+BLADE_ALWAYS_INLINE int64_t aligned(int64_t bytes) { return (bytes + 63) & ~int64_t{63}; }
+
+// --- indices ---
+
+// An index that came from a tensor; out of range sets the call's error flag, and 0 is read instead.
+template <class T>
+BLADE_ALWAYS_INLINE int64_t checked_index(T index, int64_t limit, int32_t* error) {
+  const int64_t wide = static_cast<int64_t>(index);
+  if (__builtin_expect(static_cast<uint64_t>(wide) >= static_cast<uint64_t>(limit), 0)) {
+    set_error_flag(error);
+    return 0;
+  }
+  return wide;
+}
+
+// Where padding by mirrors reads: `index` counts from the first element of the operand, which has `size` of them.
+// The loops end because each mirror moves the index nearer.
+BLADE_ALWAYS_INLINE int64_t mirror_reflect(int64_t index, int64_t size) {
+  if (size <= 1) return 0;
+  while (static_cast<uint64_t>(index) >= static_cast<uint64_t>(size)) {
+    index = index < 0 ? -index : 2 * (size - 1) - index;
+  }
+  return index;
+}
+BLADE_ALWAYS_INLINE int64_t mirror_symmetric(int64_t index, int64_t size) {
+  if (size <= 0) return 0;
+  while (static_cast<uint64_t>(index) >= static_cast<uint64_t>(size)) {
+    index = index < 0 ? -1 - index : 2 * size - 1 - index;
+  }
+  return index;
+}
+
+// --- resizing, in float32 like TensorFlow's image_resizer_state.h ---
+
+struct ResizeAxis {
+  float scale;
+  int64_t size_in;
+  bool align_corners;
+  bool half_pixel_centers;
+};
+
+inline ResizeAxis resize_axis(int64_t size_in, int64_t size_out, bool align_corners, bool half_pixel_centers) {
+  const float scale = align_corners && size_out > 1
+                          ? static_cast<float>(size_in - 1) / static_cast<float>(size_out - 1)
+                          : static_cast<float>(size_in) / static_cast<float>(max64(size_out, 1));
+  return {scale, size_in, align_corners, half_pixel_centers};
+}
+
+// The products below are rounded before what follows, as TensorFlow's are: a fused multiply-add would be another result.
+BLADE_ALWAYS_INLINE float rounded(float x) {
+  asm("" : "+x"(x));
+  return x;
+}
+
+BLADE_ALWAYS_INLINE int64_t resize_nearest(const ResizeAxis& axis, int64_t i) {
+  const float position = static_cast<float>(i);
+  if (axis.half_pixel_centers) {
+    const float source = math::floor((position + 0.5f) * axis.scale);
+    return max64(min64(static_cast<int64_t>(source), axis.size_in - 1), 0);
+  }
+  const float scaled = rounded(position * axis.scale);
+  const float source = axis.align_corners ? math::floor(scaled + 0.5f) : math::floor(scaled);
+  return max64(min64(static_cast<int64_t>(source), axis.size_in - 1), 0);
+}
+
+BLADE_ALWAYS_INLINE float resize_source(const ResizeAxis& axis, int64_t i) {
+  const float position = static_cast<float>(i);
+  if (axis.half_pixel_centers) return rounded((position + 0.5f) * axis.scale) - 0.5f;
+  return position * axis.scale;
+}
+BLADE_ALWAYS_INLINE int64_t resize_lower(const ResizeAxis& axis, int64_t i) {
+  return max64(static_cast<int64_t>(math::floor(resize_source(axis, i))), 0);
+}
+BLADE_ALWAYS_INLINE int64_t resize_upper(const ResizeAxis& axis, int64_t i) {
+  return max64(min64(static_cast<int64_t>(math::ceil(resize_source(axis, i))), axis.size_in - 1), 0);
+}
+BLADE_ALWAYS_INLINE float resize_weight(const ResizeAxis& axis, int64_t i) {
+  const float source = rounded(resize_source(axis, i));
+  return source - math::floor(source);
+}
+
+// --- reductions: NaN wins, and OpenMP knows no such maximum ---
+
+#pragma omp declare reduction(nan_max : float : omp_out = fn_maximum(omp_out, omp_in)) \
+    initializer(omp_priv = -__builtin_inff())
+#pragma omp declare reduction(nan_max : double : omp_out = fn_maximum(omp_out, omp_in)) \
+    initializer(omp_priv = -__builtin_inf())
+#pragma omp declare reduction(nan_min : float : omp_out = fn_minimum(omp_out, omp_in)) \
+    initializer(omp_priv = __builtin_inff())
+#pragma omp declare reduction(nan_min : double : omp_out = fn_minimum(omp_out, omp_in)) \
+    initializer(omp_priv = __builtin_inf())
+
+// Copies bytes, in parallel where there are many.
+inline void copy(const BladeRal* ral, void* to, const void* from, int64_t bytes) {
+  constexpr int64_t kBlock = 1 << 16;
+  parallel_for(ral, ceil_div(bytes, kBlock), kBlock / 10, [=](int64_t begin, int64_t end) {
+    const int64_t first = begin * kBlock;
+    const int64_t last = min64(end * kBlock, bytes);
+    memcpy(static_cast<char*>(to) + first, static_cast<const char*>(from) + first, static_cast<size_t>(last - first));
+  });
+}
+
+}  // namespace
+}  // namespace blade
+
+#endif  // TF_BLADE_CUSTOM_OPS_DISC_CPU_RUNTIME_H_

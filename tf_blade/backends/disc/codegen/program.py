@@ -1,0 +1,153 @@
+"""One program (init or run): groups become calls, calls get their pointers, buffers their memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Collection
+
+from tf_blade.backends.disc.codegen import library, library_dot, special
+from tf_blade.backends.disc.codegen.affine import dim_mul
+from tf_blade.backends.disc.codegen.call import Argument, Call, Definition, Packed, call_of
+from tf_blade.backends.disc.codegen.columns import build_columns
+from tf_blade.backends.disc.codegen.dims import DimTable
+from tf_blade.backends.disc.codegen.joined import build_concat
+from tf_blade.backends.disc.codegen.kernel import NAME, Context, WorkSpace
+from tf_blade.backends.disc.codegen.loop import build_loop
+from tf_blade.backends.disc.codegen.memory import Lifetime, Slot, assign
+from tf_blade.backends.disc.codegen.rows import build_rows
+from tf_blade.backends.disc.fusion.groups import Group
+from tf_blade.backends.disc.fusion.plan import Plan
+from tf_blade.backends.disc.ir.values import Value
+from tf_blade.errors import BuildFailure
+from tf_blade.symbolic import Dim, num_elements
+
+del library_dot, special  # imported for their emitters
+
+
+class Definitions:
+    """Functions and structs of the translation unit; equal texts become one."""
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[str, str], str] = {}
+        self._counts: dict[str, int] = {}
+        self.texts: list[str] = []
+
+    def name(self, item: Definition) -> str:
+        key = (item.prefix, item.text)
+        known = self._names.get(key)
+        if known is None:
+            self._counts[item.prefix] = self._counts.get(item.prefix, -1) + 1
+            known = f"{item.prefix}{self._counts[item.prefix]}"
+            self._names[key] = known
+            self.texts.append("\n".join([*item.comment, item.text.replace(NAME, known)]))
+        return known
+
+
+@dataclasses.dataclass
+class Program:
+    """Calls in order, and where values without a buffer of the arena live.
+
+    Attributes:
+        calls: the steps.
+        plan: the fusion plan they come from.
+    """
+
+    calls: list[Call]
+    plan: Plan
+
+    def resolve(self, value: Value) -> Value:
+        """The value whose buffer holds the value's elements."""
+        while value in self.plan.views:
+            value = self.plan.views[value]
+        return value
+
+    def arguments(self) -> list[Argument]:
+        """All arguments of all calls, in order of first use."""
+        return list(dict.fromkeys(item for call in self.calls for item in call.arguments))
+
+
+def resolver(plan: Plan) -> Callable[[Value], Value]:
+    return Program([], plan).resolve
+
+
+def build_program(plan: Plan, table: DimTable, weights: Collection[Value]) -> Program:
+    """Generates the calls of a plan.
+
+    Raises:
+        BuildFailure: there is no kernel for an op.
+    """
+    context = Context(table, resolver(plan))
+    calls: list[Call] = []
+    for group in plan.groups:
+        calls.extend(_calls(group, context, weights))
+    return Program(calls, plan)
+
+
+def _calls(group: Group, context: Context, weights: Collection[Value]) -> list[Call]:
+    if group.kind == "loop":
+        kernels = [build_loop(group, context)]
+    elif group.kind == "rows":
+        kernels = [build_rows(group, context)]
+    elif group.kind == "columns":
+        kernels = [build_columns(group, context)]
+    elif group.kind == "concat":
+        kernels = build_concat(group, context)
+    else:
+        emit = library.EMITTERS.get(group.kind)
+        if emit is None:
+            raise BuildFailure(f"no kernel for {group.kind}", "disc")
+        return [emit(library.LibraryContext(group, context, weights))]
+    return [call_of(kernel, context.table.c(kernel.units)) for kernel in kernels]
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """The arena of a program: an expression for each buffer's offset is `offsets[slot]`.
+
+    Attributes:
+        slots: the arena's parts, in order.
+        places: the slot of each buffer.
+    """
+
+    slots: list[Slot]
+    places: dict[object, int]
+
+
+def lay_out(program: Program, elsewhere: Collection[Value]) -> Layout:
+    """Plans the arena for the buffers of a program that are not kept elsewhere (inputs, outputs, state)."""
+    spans: dict[object, list[int]] = {}
+    sizes: dict[object, Dim] = {}
+    for step, call in enumerate(program.calls):
+        for place, item in enumerate(call.arguments):
+            if isinstance(item, Packed) or item in elsewhere:
+                continue
+            key: object = item
+            if isinstance(item, WorkSpace):
+                key = (step, place)
+                sizes[key] = dim_mul(item.count, item.size)
+            elif item.kind in ("parameter", "constant"):
+                continue
+            else:
+                sizes[key] = dim_mul(num_elements(item.shape), item.dtype.size)
+            span = spans.setdefault(key, [step, step])
+            span[1] = step
+    places, slots = assign([Lifetime(sizes[key], span[0], span[1]) for key, span in spans.items()])
+    return Layout(slots, dict(zip(spans, places, strict=True)))
+
+
+_REFERENCE = re.compile(r"\$\[(\d+)\]|@(\d+)@")
+
+
+def statements(
+    call: Call, step: int, pointer: Callable[[Argument, int, int], str], definitions: Definitions
+) -> list[str]:
+    """The call's statements with names and pointers put in."""
+    names = [definitions.name(item) for item in call.definitions]
+
+    def replace(match: re.Match[str]) -> str:
+        if match[1] is not None:
+            return pointer(call.arguments[int(match[1])], step, int(match[1]))
+        return names[int(match[2])]
+
+    return [_REFERENCE.sub(replace, line) for line in call.statements]

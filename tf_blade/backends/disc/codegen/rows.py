@@ -1,0 +1,309 @@
+"""Rows kernels: reductions over a row together with everything that is computed for the same row.
+
+A row is read once from memory. The kernel makes passes over it: pass p computes the reductions whose operands need the
+results of reductions of passes before p; full-size results are stored in the first pass that knows them. A value that a
+later pass needs again is kept in a row buffer when computing it again would cost more than reading it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tf_blade.backends.disc.codegen.affine import Atom, Lin, count, dim_mul, flatten, variable
+from tf_blade.backends.disc.codegen.body import Body, Scalar, merge_loops
+from tf_blade.backends.disc.codegen.ctypes_ import register_type, storage
+from tf_blade.backends.disc.codegen.elements import Elements
+from tf_blade.backends.disc.codegen.index import Index
+from tf_blade.backends.disc.codegen.kernel import (
+    Context, Kernel, Misfit, Pointers, WorkSpace, assemble, describe, renderer,
+)
+from tf_blade.backends.disc.codegen.loop import picoseconds, row_loop
+from tf_blade.backends.disc.codegen.reduction import Reducer, reducer_of
+from tf_blade.backends.disc.fusion.groups import Domain, Group, reduction_domain
+from tf_blade.backends.disc.ir.scalar import FNS
+from tf_blade.backends.disc.ir.values import Op, Value
+
+STACK_BYTES = 32768  # for all row buffers of a kernel
+CHEAP = 0.25  # nanoseconds of an element that is rather computed again than kept
+
+
+class RowFrame:
+    """The loop variables of a domain and the indices of values that live on it."""
+
+    def __init__(self, domain: Domain) -> None:
+        self.domain = domain
+        self.kept: list[Atom] = []
+        self.inner: list[Atom] = []
+        lins: list[Lin] = []
+        for axis, (dim, gone) in enumerate(zip(domain.shape, domain.reduced, strict=True)):
+            atom = Atom(f"j{axis}", dim, 2 + len(self.inner)) if gone else Atom(f"i{axis}", dim, 1)
+            (self.inner if gone else self.kept).append(atom)
+            lins.append(variable(atom))
+        self.multi = tuple(lins)
+        self.full = flatten(self.multi, domain.shape)
+        self.row = flatten(tuple(variable(atom) for atom in self.kept), domain.kept_shape)
+        self.column = flatten(tuple(variable(atom) for atom in self.inner), domain.inner_shape)
+
+    def full_index(self, value: Value) -> Index:
+        """Where a full-size value is at the loops' position."""
+        return self._index(value, self.multi, self.full)
+
+    def row_index(self, value: Value) -> Index:
+        """Where a value of one element a row is."""
+        return self._index(value, tuple(variable(atom) for atom in self.kept), self.row)
+
+    @staticmethod
+    def _index(value: Value, lins: tuple[Lin, ...], flat: Lin) -> Index:
+        if sum(dim != 1 for dim in value.shape) != len(lins):
+            return Index(value.shape, None, flat)
+        rest = iter(lins)
+        return Index(value.shape, tuple(Lin() if dim == 1 else next(rest) for dim in value.shape), flat)
+
+
+def stages_of(ops: Iterable[Op]) -> dict[Value, int]:
+    """For each value of the ops the first pass in which it is known; ops come operands first."""
+    stages: dict[Value, int] = {}
+    for op in ops:
+        stage = max((stages.get(value, 0) for value in op.operands), default=0)
+        for value in op.results:
+            stages[value] = stage + 1 if op.kind == "reduce" else stage
+    return stages
+
+
+class RowsBuilder:
+    """Writes one rows kernel; see `build_rows`."""
+
+    def __init__(self, group: Group, context: Context, buffered: dict[Value, int]) -> None:
+        assert group.domain is not None
+        self.group = group
+        self.context = context
+        self.frame = RowFrame(group.domain)
+        self.body = Body()
+        self.pointers = Pointers(context.resolve)
+        self.elements = Elements(self.body, group.ops, self.pointers, context.table)
+        self.stages = stages_of(group.ops)
+        self.buffered = buffered
+        self.requests: list[set[Value]] = []
+        self.results: dict[Value, Scalar] = {}
+        self.pass_number = -1
+        self.buffer_names: dict[Value, tuple[str, Lin]] = {}
+        self.stored: set[Value] = set()
+        for op in group.ops:
+            self._provide(op)
+
+    def _provide(self, op: Op) -> None:
+        for value in op.results:
+            if op.kind == "reduce":
+                self.elements.providers[value] = lambda index, value=value: self._reduced(value, index)
+            elif op.kind == "elementwise":
+                self.elements.providers[value] = lambda index, value=value: self._full(value, index)
+
+    def _reduced(self, value: Value, index: Index) -> Scalar:
+        """A reduction's result, which is known for the current row alone."""
+        if index.flat != self.frame.row or value not in self.results:
+            raise Misfit("a reduction is used for another row than its own")
+        return self.results[value]
+
+    def _full(self, value: Value, index: Index) -> Scalar | None:
+        """Notes the request; reads the row buffer where the value was kept by an earlier pass."""
+        if index.flat != self.frame.full or self.pass_number < 0:
+            return None
+        self.requests[self.pass_number].add(value)
+        if value in self.buffer_names and value in self.stored and self.buffered[value] < self.pass_number:
+            name, flat = self.buffer_names[value]
+            kind = register_type(value.dtype)
+            suffix = "] != 0" if kind == "bool" else "]"
+            return self.body.define(kind, flat.level, f"{name}[", flat, suffix)
+        return None
+
+    # --- passes ---------------------------------------------------------------------------------------------------
+    def run(self) -> None:
+        """Emits all passes."""
+        outputs = {value: self.stages[value] for value in self.group.outputs}
+        reductions = [op for op in self.group.ops if op.kind == "reduce"]
+        last = max([*outputs.values(), *(self.stages[op.result] - 1 for op in reductions)])
+        self._declare_buffers()
+        for number in range(last + 1):
+            now = [op for op in reductions if self.stages[op.result] - 1 == number]
+            stores = [v for v, stage in outputs.items() if stage == number]
+            self._store_rows([v for v in stores if self._is_row(v)])
+            self._pass(number, now, [v for v in stores if not self._is_row(v)])
+
+    def _is_row(self, value: Value) -> bool:
+        return self.frame.domain.inner_shape != () and not is_full(value, self.frame.domain)
+
+    def _declare_buffers(self) -> None:
+        for value in self.buffered:
+            if value in self.group.outputs:
+                self.buffer_names[value] = (self.pointers.written(value), self.frame.full)
+            else:
+                self.buffer_names[value] = (self._row_buffer(value), self.frame.column)
+
+    def _row_buffer(self, value: Value) -> str:
+        """A buffer of one row: on the stack where rows are short enough, else a part of scratch memory."""
+        domain, table = self.frame.domain, self.context.table
+        own = sum(1 for item in self.buffered if item not in self.group.outputs)
+        capacity = STACK_BYTES // own // 64 * 64 // value.dtype.size
+        length, ctype = count(domain.inner_shape), storage(value.dtype)
+        name = self.body.name("b")
+        if isinstance(length, int) and length <= capacity:
+            self.body.emit_kernel(f"alignas(64) {ctype} {name}[{max(length, 1)}];")
+            return name
+        rows = count(domain.kept_shape)
+        # Without the test the scratch memory would be the whole tensor, for short rows too.
+        wanted = table.raw(f"{table.c(length, '')} <= {capacity} ? 0 : {table.c(dim_mul(rows, length), '')}")
+        space = self.pointers.space(WorkSpace(ctype, wanted, value.dtype.size))
+        self.body.emit_kernel(f"alignas(64) {ctype} stack_{name}[{capacity}];")
+        self.body.emit(1, f"{ctype}* const {name} = ", length, f" <= {capacity} ? stack_{name} : {space} + (",
+                       self.frame.row, ") * ", length, ";")
+        return name
+
+    def _store_rows(self, values: list[Value]) -> None:
+        for value in values:
+            index = self.frame.row_index(value)
+            item = self.elements.element(value, index)
+            if item.level > 1:
+                raise Misfit("a row's value depends on its elements")
+            self.body.emit(1, f"{self.pointers.written(value)}[", index.flat, f"] = {item.text};")
+
+    def _pass(self, number: int, reductions: list[Op], outputs: list[Value]) -> None:
+        self.requests.append(set())
+        if not reductions and not outputs:
+            return
+        self.pass_number = number
+        inner = self.frame.inner or [Atom("j", 1, 2)]
+        item = self.body.begin_pass(inner)
+        reducers = [self._accumulate(op) for op in reductions]
+        level = item.variables[-1].level
+        for value in outputs:
+            index = self.frame.full_index(value)
+            text = self.elements.element(value, index).text
+            self.body.emit(level, f"{self.pointers.written(value)}[", index.flat, f"] = {text};")
+            self.stored.add(value)
+        for value in self.buffered:
+            if self.buffered[value] == number and value not in self.stored:
+                text = self.elements.element(value, self.frame.full_index(value)).text
+                name, flat = self.buffer_names[value]
+                self.body.emit(level, f"{name}[", flat, f"] = {text};")
+                self.stored.add(value)
+        clauses = " ".join(f"reduction({reducer.clause}:{name})" for reducer, name, _ in reducers)
+        item.pragma = f"#pragma omp simd {clauses}".rstrip() if reducers else "#pragma GCC ivdep"
+        for reducer, name, _ in reducers:
+            self.body.emit(1, f"{reducer.ctype} {name} = {reducer.identity};")
+        self.body.end_pass()
+        for reducer, name, op in reducers:
+            self.results[op.result] = self.body.define(register_type(op.result.dtype), 1, reducer.result(name))
+        self.pass_number = -1
+
+    def _accumulate(self, op: Op) -> tuple[Reducer, str, Op]:
+        reducer = reducer_of(op)
+        (x,) = op.operands
+        element = self.elements.element(x, self.frame.full_index(x))
+        name = self.body.name("r")
+        level = 1 + max(1, len(self.frame.inner))
+        self.body.emit(level, reducer.step(name, element.text))
+        return reducer, name, op
+
+
+def is_full(value: Value, domain: Domain) -> bool:
+    """Whether a value has the elements of the domain, rather than one for each row."""
+    from tf_blade.backends.disc.codegen.affine import dim_equal
+
+    return dim_equal(count(value.shape), count(domain.shape))
+
+
+def plan_buffers(builder: RowsBuilder) -> dict[Value, int]:
+    """The values that passes after their first one read, and that are worth keeping, with the pass that stores them."""
+    first: dict[Value, int] = {}
+    for number, values in enumerate(builder.requests):
+        for value in values:
+            first.setdefault(value, number)
+    worth = {value for value in first if recompute_cost(value, builder.group.ops) > CHEAP}
+    kept: dict[Value, int] = {}
+    roots: list[tuple[int, Value]] = []
+    for op in builder.group.ops:
+        if op.kind == "reduce":
+            roots.append((builder.stages[op.result] - 1, op.operands[0]))
+    roots += [(builder.stages[value], value) for value in builder.group.outputs]
+    order = {op: position for position, op in enumerate(builder.group.ops)}
+    for number, root in roots:
+        stack, seen = [root], set()
+        while stack:
+            value = stack.pop()
+            if value in seen or value.op not in builder.group.ops or value.kind == "reduce":
+                continue
+            seen.add(value)
+            if value in worth and first[value] < number:
+                kept[value] = first[value]
+                continue
+            stack.extend(value.op.operands)
+    return dict(sorted(kept.items(), key=lambda item: order[item[0].op]))
+
+
+def recompute_cost(value: Value, ops: dict[Op, None]) -> float:
+    """Nanoseconds to compute an element from memory and the row's scalars."""
+    if value.kind == "constant":
+        return 0.0
+    if value.op not in ops:
+        return 0.1
+    if value.kind == "reduce":
+        return 0.0
+    own = FNS[value.op.attrs["fn"]].cost if value.kind == "elementwise" else 0.0
+    if value.kind == "broadcast":
+        return 0.02
+    total = own
+    for operand in value.op.operands:
+        total += recompute_cost(operand, ops)
+        if total > CHEAP:
+            break
+    return total
+
+
+def build_rows(group: Group, context: Context) -> Kernel:
+    """The kernel of a rows group.
+
+    Raises:
+        Misfit: its ops do not fit the rows; fusion tries this before it puts them together.
+    """
+    trial = RowsBuilder(group, context, {})
+    trial.run()
+    builder = RowsBuilder(group, context, plan_buffers(trial))
+    builder.run()
+    return _finish(builder)
+
+
+def check_rows(group: Group, context: Context) -> None:
+    """Raises Misfit when the group is no rows kernel."""
+    RowsBuilder(group, context, {}).run()
+
+
+def _finish(builder: RowsBuilder) -> Kernel:
+    body, frame, context = builder.body, builder.frame, builder.context
+    items = [*body.kernel, *body.row]
+    kept = merge_loops(items, frame.kept)
+    inner = merge_loops(items, frame.inner) if frame.inner else []
+    _replace_inner(builder, frame.inner, inner)
+    render, dims = renderer(context.table)
+    lines = render.items(body.kernel, 1) + row_loop(render, kept, body.row)
+    ps = picoseconds(builder.group.ops, builder.group.outputs)
+    length = context.table.c(count(frame.domain.inner_shape))
+    comment = describe(list(builder.group.ops), builder.group.outputs)
+    text = assemble(lines, dims, builder.pointers)
+    arguments = builder.pointers.arguments()
+    return Kernel(text, comment, arguments, count(frame.domain.kept_shape), f"{length} * {ps} / 1000 + 10")
+
+
+def _replace_inner(builder: RowsBuilder, before: list[Atom], after: list[Atom]) -> None:
+    """Puts merged loop variables into the passes; a merged-away loop has no statements of its own."""
+    from tf_blade.backends.disc.codegen.body import Pass
+
+    if len(before) == len(after):
+        return
+    for item in builder.body.row:
+        if isinstance(item, Pass):
+            levels = {atom.name: level for atom, level in zip(item.variables, item.levels, strict=True)}
+            item.variables = list(after)
+            item.levels = [levels[atom.name] for atom in after]
+
+
+__all__ = ["RowsBuilder", "build_rows", "check_rows", "dim_mul"]

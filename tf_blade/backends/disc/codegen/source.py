@@ -1,0 +1,321 @@
+"""The C++ text of a module: dimensions, constants, kernels, init and run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+import numpy as np
+
+from tf_blade.backends.disc.codegen.call import Argument, Packed
+from tf_blade.backends.disc.codegen.ctypes_ import memory_literal, storage
+from tf_blade.backends.disc.codegen.dims import DimTable
+from tf_blade.backends.disc.codegen.kernel import WorkSpace
+from tf_blade.backends.disc.codegen.program import Definitions, Layout, Program, lay_out, statements
+from tf_blade.backends.disc.ir.values import Module, Value
+from tf_blade.symbolic import Dim, num_elements
+
+HEAVY_EVERY = 16  # light calls between two looks for cancellation
+
+
+class SourceWriter:
+    """Writes one module. `init` and `run` are its programs; `kept` the values that init leaves in the state."""
+
+    def __init__(self, module: Module, table: DimTable, bind: list[str], init: Program, run: Program) -> None:
+        self.module = module
+        self.table = table
+        self.bind = bind
+        self.init = init
+        self.run = run
+        self.definitions = Definitions()
+        self.constants: dict[bytes, str] = {}
+        self.constant_lines: list[str] = []
+        self.state: dict[Argument, int] = {}
+        init_outputs = {init.resolve(value) for group in init.plan.groups for value in group.outputs}
+        for item in [*run.arguments(), *(run.resolve(value) for value in module.results)]:
+            if isinstance(item, Packed) or (isinstance(item, Value) and item in init_outputs):
+                self.state.setdefault(item, len(self.state))
+        self.init_outputs = init_outputs
+
+    def text(self) -> str:
+        """The translation unit."""
+        run, init = self._run(), self._init()
+        parts = [
+            f"// Compiled from cluster {self.module.name}.",
+            f"// inputs {len(self.module.parameters)} outputs {len(self.module.results)}",
+            '#include "custom_ops/disc/cpu/runtime.h"\n\nnamespace blade {\nnamespace {\n',
+            *self._dims(),
+            *self.constant_lines,
+            "",
+            *(f"{text}\n" for text in self.definitions.texts),
+            *run,
+            "",
+            *init,
+            "\n}  // namespace\n}  // namespace blade\n",
+            'extern "C" int32_t BLADE_INIT(const BladeRal* ral, const BladeTensor* inputs, void** state) {',
+            "  return blade::init(ral, inputs, state);\n}",
+            'extern "C" int32_t BLADE_RUN(const BladeRal* ral, const void* state, const BladeTensor* inputs) {',
+            "  return blade::run(ral, state, inputs);\n}",
+        ]
+        return "\n".join(parts) + "\n"
+
+    # --- dimensions -----------------------------------------------------------------------------------------------
+    def _dims(self) -> list[str]:
+        shapes = [value.shape for op in self.module.ops() for value in op.results]
+        dynamic = dict.fromkeys(dim for shape in shapes for dim in shape if not isinstance(dim, int))
+        fields = [self.table.c(dim, "") for dim in dynamic]
+        lines = self.table.lines()
+        members = [f"  int64_t {name};  // {comment}" for name, _, comment in lines]
+        members = members or ["  int64_t none;"]
+        derive = [
+            f"  const int64_t {name} = d.{name};" if not text else f"  const int64_t {name} = d.{name} = {text};"
+            for name, text, _ in lines
+        ]
+        used = [f"  (void){name};" for name, _, _ in lines]
+        negative = [f'  if (({" | ".join(fields)}) < 0) return "a dimension is negative";'] if fields else []
+        return [
+            "struct Dims {", *members, "};\n",
+            "// Reads and checks the inputs' dimensions; gives the reason where this executable cannot take them.",
+            "BLADE_NOINLINE const char* bind(const BladeTensor* inputs, Dims& d) {",
+            "  (void)inputs;", *(f"  {line}" for line in self.bind), *derive, *used, *negative, "  return nullptr;", "}\n",
+        ]
+
+    def _constant(self, value: Value) -> str:
+        array = np.ascontiguousarray(value.op.attrs["array"])
+        key = array.dtype.str.encode() + b":" + str(value.dtype).encode() + b":" + array.tobytes()
+        name = self.constants.get(key)
+        if name is None:
+            name = f"constant{len(self.constants)}"
+            self.constants[key] = name
+            items = [memory_literal(item, value.dtype) for item in array.reshape(-1)] or ["0"]
+            if not array.size:
+                items = [memory_literal(np.zeros((), array.dtype)[()], value.dtype)]
+            rows = [", ".join(items[i : i + 12]) for i in range(0, len(items), 12)]
+            joined = ",\n    ".join(rows)
+            self.constant_lines.append(f"alignas(64) const {storage(value.dtype)} {name}[] = {{\n    {joined}}};")
+        return name
+
+    # --- run ------------------------------------------------------------------------------------------------------
+    def _run(self) -> list[str]:
+        outputs = self._outputs()
+        layout = lay_out(self.run, {*outputs, *(item for item in self.state if isinstance(item, Value))})
+        lines = [
+            "int32_t run(const BladeRal* ral, const void* state_pointer, const BladeTensor* inputs) {",
+            "  Dims d;",
+            "  if (const char* why = bind(inputs, d)) {",
+            "    ral->set_error(ral->context, why);",
+            "    return BLADE_GUARD;",
+            "  }",
+            "  void* const* const state = static_cast<void* const*>(state_pointer);",
+            "  (void)state;",
+            "  int32_t error = 0;",
+            "  int32_t code = BLADE_OK;",
+            *self._allocate_outputs(),
+            *self._arena(layout),
+        ]
+
+        def pointer(item: Argument, step: int, place: int) -> str:
+            return self._pointer(item, (step, place), outputs, layout)
+
+        light = 0
+        for step, call in enumerate(self.run.calls):
+            light += 1
+            if call.heavy or light >= HEAVY_EVERY:
+                light = 0
+                lines.append("  if (ral->cancelled(ral->context)) return BLADE_CANCELLED;")
+            lines += self._block(statements(call, step, pointer, self.definitions))
+        lines += self._copies(outputs, layout)
+        lines += self._epilogue()
+        return lines
+
+    @staticmethod
+    def _block(texts: Sequence[str]) -> list[str]:
+        inner = [f"    {text}" for text in texts]
+        if any("code = " in text for text in texts):
+            inner.append("    if (code != BLADE_OK) return code;")
+        return ["  {", *inner, "  }"]
+
+    @staticmethod
+    def _epilogue() -> list[str]:
+        return [
+            "  if (error != 0) {",
+            '    ral->set_error(ral->context, "an index out of range, or an integer division by zero");',
+            "    return BLADE_ERROR;",
+            "  }",
+            "  return code;",
+            "}",
+        ]
+
+    def _outputs(self) -> dict[Value, int]:
+        """The output into whose buffer a computed value goes; others are copied at the end."""
+        produced = {self.run.resolve(v) for group in self.run.plan.groups for v in group.outputs}
+        found: dict[Value, int] = {}
+        for number, value in enumerate(self.module.results):
+            root = self.run.resolve(value)
+            if root in produced:
+                found.setdefault(root, number)
+        return found
+
+    def _allocate_outputs(self) -> list[str]:
+        lines = []
+        for number, value in enumerate(self.module.results):
+            dims = ", ".join(self.table.c(dim) for dim in value.shape)
+            shape = f"dims{number}" if value.rank else "nullptr"
+            if value.rank:
+                lines.append(f"  const int64_t dims{number}[] = {{{dims}}};")
+            call = f"ral->alloc_output(ral->context, {number}, {value.rank}, {shape})"
+            ctype = storage(value.dtype)
+            lines.append(f"  {ctype}* const output{number} = static_cast<{ctype}*>({call});")
+            lines.append(f"  if (output{number} == nullptr) return BLADE_NO_MEMORY;")
+        return lines
+
+    def _arena(self, layout: Layout) -> list[str]:
+        if not layout.slots:
+            return []
+        lines = [f"  int64_t offsets[{len(layout.slots)}];", "  int64_t arena_bytes = 0;"]
+        for number, slot in enumerate(layout.slots):
+            lines.append(f"  offsets[{number}] = arena_bytes;")
+            lines.append(f"  arena_bytes += aligned({self.table.c(slot.bytes_)});")
+        return [
+            *lines,
+            "  char* const arena = static_cast<char*>(ral->alloc(ral->context, static_cast<size_t>(arena_bytes) + 64));",
+            "  if (arena == nullptr) return BLADE_NO_MEMORY;",
+        ]
+
+    def _pointer(
+        self, item: Argument, place: tuple[int, int], outputs: dict[Value, int], layout: Layout
+    ) -> str:
+        if isinstance(item, WorkSpace):
+            return f"reinterpret_cast<{item.ctype}*>(arena + offsets[{layout.places[place]}])"
+        if isinstance(item, Packed):
+            return f"static_cast<const float*>(state[{self.state[item]}])"
+        if item.kind == "parameter":
+            return f"static_cast<const {storage(item.dtype)}*>(inputs[{item.op.attrs['index']}].data)"
+        if item.kind == "constant":
+            return self._constant(item)
+        if item in outputs:
+            return f"output{outputs[item]}"
+        if item in self.state:
+            return f"static_cast<const {storage(item.dtype)}*>(state[{self.state[item]}])"
+        return f"reinterpret_cast<{storage(item.dtype)}*>(arena + offsets[{layout.places[item]}])"
+
+    def _copies(self, outputs: dict[Value, int], layout: Layout) -> list[str]:
+        lines = []
+        for number, value in enumerate(self.module.results):
+            root = self.run.resolve(value)
+            if outputs.get(root) == number:
+                continue
+            size = self.table.c(_bytes(value))
+            source = self._pointer(root, (-1, -1), outputs, layout)
+            lines.append(f"  copy(ral, output{number}, {source}, {size});")
+        return lines
+
+    # --- init -----------------------------------------------------------------------------------------------------
+    def _init(self) -> list[str]:
+        if not self.state:
+            return [
+                "int32_t init(const BladeRal*, const BladeTensor*, void** state) {",
+                "  *state = nullptr;",
+                "  return BLADE_OK;",
+                "}",
+            ]
+        kept = {item for item in self.state if isinstance(item, Value)}
+        layout = lay_out(self.init, kept)
+        extra = self._pack_sources(layout)
+        lines = [
+            "int32_t init(const BladeRal* ral, const BladeTensor* inputs, void** state_pointer) {",
+            "  Dims d = {};",
+            "  (void)d, (void)inputs;",
+            "  int32_t error = 0;",
+            "  int32_t code = BLADE_OK;",
+            *self._check_weights(),
+            f"  void** const state = static_cast<void**>(ral->alloc_persistent(ral->context, {len(self.state)} * "
+            "sizeof(void*)));",
+            "  if (state == nullptr) return BLADE_NO_MEMORY;",
+            *self._allocate_state(),
+            *self._arena(layout),
+        ]
+
+        def pointer(item: Argument, step: int, place: int) -> str:
+            return self._init_pointer(item, (step, place), layout)
+
+        for step, call in enumerate(self.init.calls):
+            lines += self._block(statements(call, step, pointer, self.definitions))
+        lines += extra
+        return [*lines, "  *state_pointer = state;", *self._epilogue()]
+
+    def _allocate_state(self) -> list[str]:
+        lines = []
+        for item, number in self.state.items():
+            if isinstance(item, Packed):
+                size = item.bytes_
+            else:
+                assert isinstance(item, Value)
+                size = str(_bytes(item))
+            lines.append(
+                f"  state[{number}] = ral->alloc_persistent(ral->context, "
+                f"static_cast<size_t>(aligned({size})) + 64);"
+            )
+            lines.append(f"  if (state[{number}] == nullptr) return BLADE_NO_MEMORY;")
+        return lines
+
+    def _check_weights(self) -> list[str]:
+        lines = []
+        for value in self._weights_read():
+            number = value.op.attrs["index"]
+            tests = [f"inputs[{number}].dtype == {int(value.dtype)}", f"inputs[{number}].rank == {value.rank}"]
+            tests += [f"inputs[{number}].dims[{axis}] == {dim}" for axis, dim in enumerate(value.shape)]
+            lines += [
+                f"  if (!({' && '.join(tests)})) {{",
+                f'    ral->set_error(ral->context, "input {number} is not {value.type}");',
+                "    return BLADE_GUARD;",
+                "  }",
+            ]
+        return lines
+
+    def _weights_read(self) -> list[Value]:
+        found: dict[Value, None] = {}
+        for item in self.init.arguments():
+            if isinstance(item, Value) and item.kind == "parameter":
+                found.setdefault(item)
+        for packed in self.state:
+            if isinstance(packed, Packed) and self.run.resolve(packed.source).kind == "parameter":
+                found.setdefault(self.run.resolve(packed.source))
+        return list(found)
+
+    def _pack_sources(self, layout: Layout) -> list[str]:
+        lines = []
+        for item, number in self.state.items():
+            if isinstance(item, Packed):
+                source = self._init_pointer(self.run.resolve(item.source), (-1, -1), layout)
+                text = item.fill.replace("$src", source).replace("$dst", f"static_cast<char*>(state[{number}])")
+                lines.append(f"  {text}")
+        return lines
+
+    def _init_pointer(self, item: Argument, place: tuple[int, int], layout: Layout) -> str:
+        if isinstance(item, Value) and item in self.state:
+            return f"static_cast<{storage(item.dtype)}*>(state[{self.state[item]}])"
+        if isinstance(item, Value) and item not in layout.places and item.kind not in ("parameter", "constant"):
+            raise AssertionError(f"{item} has no memory in init")
+        return self._pointer(item, place, {}, layout)
+
+
+def _bytes(value: Value) -> Dim:
+    total = num_elements(value.shape)
+    return total * value.dtype.size
+
+
+def weight_roots(run: Program, boundary: Collection[Value]) -> list[Value]:
+    """The boundary values that run reads, itself or as packed weights, in order of first use."""
+    found: dict[Value, None] = {}
+
+    def note(values: Iterable[Value]) -> None:
+        for value in values:
+            if value in boundary:
+                found.setdefault(value)
+
+    for item in run.arguments():
+        if isinstance(item, Packed):
+            note([run.resolve(item.source)])
+        elif isinstance(item, Value):
+            note([run.resolve(item)])
+    return list(found)

@@ -1,0 +1,113 @@
+"""From IR to an executable, read top to bottom."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+
+from tf_blade.backends.disc import passes, toolchain
+from tf_blade.backends.disc.codegen import library
+from tf_blade.backends.disc.codegen.binding import bind_symbols
+from tf_blade.backends.disc.codegen.dims import DimTable
+from tf_blade.backends.disc.codegen.kernel import Context
+from tf_blade.backends.disc.codegen.program import Program, build_program
+from tf_blade.backends.disc.codegen.source import SourceWriter, weight_roots
+from tf_blade.backends.disc.codegen.weights import boundary, weight_values
+from tf_blade.backends.disc.fusion.decompose import decompose
+from tf_blade.backends.disc.fusion.plan import Plan, Planner
+from tf_blade.backends.disc.ir.values import Module, Value
+from tf_blade.settings import Settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Generated:
+    """The C++ text of a module.
+
+    Attributes:
+        text: one translation unit, compiled once for each instruction set level.
+        kernels: kinds of the groups that run executes, in order.
+    """
+
+    text: str
+    kernels: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Executable:
+    """A compiled module.
+
+    Attributes:
+        image: the shared object's bytes.
+        source: what it was compiled from.
+        kernels: kinds of the groups that run executes, in order.
+    """
+
+    image: bytes
+    source: str
+    kernels: tuple[str, ...]
+
+
+def compile_module(module: Module, settings: Settings | None = None) -> Executable:
+    """Compiles a module.
+
+    Raises:
+        BuildFailure: an op has no kernel, or the C++ compiler is missing or failed.
+    """
+    settings = settings or Settings()
+    generated = generate(_optimized(module, settings))
+    image = toolchain.build(generated.text, settings.isas)
+    return Executable(image, generated.text, generated.kernels)
+
+
+def _optimized(module: Module, settings: Settings) -> Module:
+    run = getattr(passes, "run", None)
+    return module if run is None else run(module, settings)
+
+
+def generate(module: Module) -> Generated:
+    """The C++ text of a module that the passes are done with.
+
+    Raises:
+        BuildFailure: an op has no kernel.
+    """
+    module = decompose(module, frozenset(library.EMITTERS))
+    weights = weight_values(module.ops())
+    kept = boundary(module.results, weights)
+    table = DimTable()
+    bind = bind_symbols(module, table)
+    run, run_plan = _program(module, module.results, kept, table, _Fixed(kept))
+    roots = [value for value in kept if value in {*weight_roots(run, kept), *map(run.resolve, module.results)}]
+    init, _ = _program(module, roots, [], table, ())
+    writer = SourceWriter(module, table, bind, init, run)
+    return Generated(writer.text(), tuple(group.kind for group in run_plan.groups))
+
+
+class _Fixed(Collection[Value]):
+    """The values that are in memory before a run and the same in each: weights, constants, what init computes."""
+
+    def __init__(self, kept: Collection[Value]) -> None:
+        self._kept = set(kept)
+
+    def __contains__(self, value: object) -> bool:
+        assert isinstance(value, Value)
+        while value.kind == "reshape" and value not in self._kept:
+            value = value.op.operands[0]
+        if value.kind == "parameter":
+            return bool(value.op.attrs["weight"])
+        return value.kind == "constant" or value in self._kept
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(self._kept)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+
+def _program(
+    module: Module, roots: Collection[Value], sources: Collection[Value], table: DimTable, fixed: Collection[Value]
+) -> tuple[Program, Plan]:
+    scratch = DimTable()
+    bind_symbols(module, scratch)
+    context = Context(scratch, lambda value: value)
+    plan = Planner(list(roots), sources, frozenset(library.EMITTERS), context).plan()
+    return build_program(plan, table, fixed), plan

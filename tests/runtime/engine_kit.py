@@ -78,7 +78,7 @@ def fallback_function(dtype: tf.DType = tf.float32, resources: bool = True) -> A
     """The subgraph that the engine stands for; y is marked by nothing: it is the engine's result."""
     spec = tf.TensorSpec(None, tf.resource) if resources else tf.TensorSpec(None, dtype)
 
-    @tf.function(input_signature=[tf.TensorSpec(None, dtype), spec, spec])  # type: ignore[misc]
+    @tf.function(input_signature=[tf.TensorSpec(None, dtype), spec, spec])
     def fallback(x: Any, w: Any, b: Any) -> Any:
         if resources:
             w = tf.raw_ops.ReadVariableOp(resource=w, dtype=dtype)
@@ -100,7 +100,7 @@ def blade_engine(
     )
 
 
-class Affine(tf.Module):  # type: ignore[misc]
+class Affine(tf.Module):
     """A model of the one op, with variables; `__call__` is a tf.function."""
 
     def __init__(self, engines: Sequence[bytes], cluster: str, *, unknown_rank: bool = False) -> None:

@@ -108,7 +108,7 @@ class EngineOpTest(parameterized.TestCase):
             thread.join()
         for output in seen[1:]:
             # Every result is of one set of weights, never of a mixture.
-            self.assertLen(np.unique(output), 1)
+            self.assertEqual(np.unique(output).size, 1)
         np.testing.assert_array_equal(concrete(x)["y"], np.full((8, kit.N), 39.0))
 
     def test_saved_model_round_trip(self) -> None:
@@ -125,7 +125,7 @@ class EngineOpTest(parameterized.TestCase):
         w, b = tf.random.normal([kit.K, kit.N]), tf.random.normal([kit.N])
         fallback, engine = kit.fallback_function(resources=False), kit.affine_engine(_MARKED)
 
-        @tf.function  # type: ignore[misc]
+        @tf.function
         def call(x: Any) -> Any:
             return kit.blade_engine([x, w, b], [tf.float32], fallback, [engine], "tensors")[0]
 
@@ -189,7 +189,7 @@ class ShapeFunctionTest(parameterized.TestCase):
     def infer(self, x: list[int | None] | None, engine: bytes) -> list[int | None] | None:
         fallback = kit.fallback_function(resources=False)
 
-        @tf.function(  # type: ignore[misc]
+        @tf.function(
             input_signature=[tf.TensorSpec(x, tf.float32), tf.TensorSpec(None, tf.float32), tf.TensorSpec(None)]
         )
         def call(x: Any, w: Any, b: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
@@ -56,7 +57,7 @@ def _wrong_header(offset: int, value: int) -> bytes:
     return seal(bytes(data[:-32]))
 
 
-_BAD_FILES = {
+_BAD_FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty": (lambda: b"", "corrupt"),
     "junk": (lambda: b"junk" * 100, "corrupt"),
     "format_version": (lambda: kit.affine_engine(_MARKED, format_version=2), "version"),
@@ -181,7 +182,7 @@ class FallbackTest(parameterized.TestCase):
             for engine in kit.stats_of(f"flips_{index}")["engines"]:
                 self.assertEqual(engine["runs"], 0)
                 self.assertEqual(sum(engine["refused"].values()), 1)
-                self.assertContainsSubset(engine["refused"], ("corrupt", "hash", "version"))
+                self.assertLessEqual(set(engine["refused"]), {"corrupt", "hash", "version"})
 
     def test_every_truncation_is_refused(self) -> None:
         good = write_engine(dataclasses.replace(kit.affine_file(_MARKED), sections={"elf": b"123"}))

@@ -1,6 +1,6 @@
 r"""The engine file: what an element of BladeEngineOp's attribute `engines` holds.
 
-Little-endian, without padding except before sections; `str` is a u16 length and UTF-8 bytes:
+Little-endian, without padding except before sections; `str` is a u16 length and bytes, UTF-8 by custom:
 
     magic "TFBLADE\x1a" | u32 format version | u32 flags (0) | u64 size of the file | u32 size of the metadata
     metadata:
@@ -141,7 +141,7 @@ def _limit(what: str, items: Any) -> None:
 
 
 def _string(text: str) -> bytes:
-    raw = text.encode()
+    raw = text.encode(errors="surrogateescape")
     if len(raw) > 0xFFFF:
         raise EngineFormatError(f"a name is too long: {text[:40]}…")
     return struct.pack("<H", len(raw)) + raw
@@ -198,10 +198,7 @@ class _Reader:
         return int(layout.unpack(self.take(layout.size))[0])
 
     def string(self) -> str:
-        try:
-            return self.take(self.number("H")).decode()
-        except UnicodeDecodeError as error:
-            raise EngineFormatError("a name is no text") from error
+        return self.take(self.number("H")).decode(errors="surrogateescape")
 
     def many(self, what: str, read: Callable[[], _T]) -> tuple[_T, ...]:
         count = self.number("I")

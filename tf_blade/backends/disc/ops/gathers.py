@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tf_blade import symbolic
 from tf_blade.backends.disc.ir.values import Value
 from tf_blade.backends.disc.ops.base import OpContext, op
 from tf_blade.backends.disc.ops.shape import INDEX, sizes_of
@@ -58,8 +59,18 @@ def gather_nd(ctx: OpContext) -> Value:
     _require_errors(ctx)
     x, indices = ctx.inputs
     ctx.require(x.rank >= 1, "params of rank 0")
-    _depth(ctx, indices, x.rank)
+    depth = _depth(ctx, indices, x.rank)
+    _require_source(ctx, x, indices)
+    if depth == 0:
+        return ctx.b.broadcast_to(x, (*indices.shape[:-1], *x.shape))
     return ctx.b.gather_nd(x, _widened(ctx, indices))
+
+
+def _require_source(ctx: OpContext, x: Value, indices: Value) -> None:
+    """x has elements, or there are no indices: TensorFlow takes none into an empty tensor, not even for empty slices."""
+    elements, count = x.type.num_elements, symbolic.num_elements(indices.shape[:-1])
+    if not (isinstance(elements, int) and elements >= 1):
+        ctx.b.require_at_least(symbolic.maximum(elements, symbolic.sub(1, count)), 1)
 
 
 @op("ScatterNd", types={"T": NUMERIC, "Tindices": _INDICES})
@@ -77,7 +88,9 @@ def tensor_scatter_update(ctx: OpContext) -> Value:
 
 def _scatter(ctx: OpContext, x: Value, indices: Value, updates: Value, mode: str) -> Value:
     depth = _depth(ctx, indices, x.rank)
-    ctx.require(depth >= 1 and x.rank >= 1, "index vectors of length 0")
+    ctx.require(depth >= 1, "index vectors of length 0")
+    ctx.require(indices.rank >= 2, "indices of rank 1, which TensorFlow takes for scalars")
+    _require_source(ctx, x, indices)
     wanted: Shape = (*indices.shape[:-1], *x.shape[depth:])
     ctx.require(updates.rank == len(wanted), f"updates of rank {updates.rank}, not {len(wanted)}")
     for a, b in zip(updates.shape, wanted, strict=True):

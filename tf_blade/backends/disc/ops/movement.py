@@ -148,6 +148,9 @@ def tile(ctx: OpContext) -> Value:
 def reverse(ctx: OpContext) -> Value:
     x, flags = ctx.inputs[0], ctx.const(1).reshape(-1)
     ctx.require(len(flags) == x.rank, "one flag for each dimension")
+    if x.rank:
+        # Reverse, unlike ReverseV2, refuses these.
+        ctx.b.require_at_least(x.shape[0], 1)
     return _reverse(ctx, [i for i, flag in enumerate(flags) if flag])
 
 

@@ -69,11 +69,31 @@ def reshape(ctx: OpContext) -> Value:
             # A size that is -1 only at run time means "infer me": that call is TensorFlow's.
             ctx.b.require_at_least(dim, 0)
     if unknown:
-        rest = symbolic.mul(1, *(dim for dim in target if dim != -1))
-        # TensorFlow infers nothing from an empty rest, not even for an empty tensor.
-        ctx.b.require_at_least(rest, 1)
-        target[unknown[0]] = symbolic.floordiv(x.type.num_elements, rest)
+        target[unknown[0]] = _inferred(ctx, x.shape, [dim for dim in target if dim != -1])
     return ctx.b.reshape(x, target)
+
+
+def _inferred(ctx: OpContext, dims: Shape, target: list[Dim]) -> Dim:
+    """The dimension that is -1 where the others are `target`, for a tensor of dimensions `dims`.
+
+    Dimensions that stay as they are take no part. Of the rest TensorFlow infers the quotient, also for an empty batch.
+    Where one of the kept dimensions is 0 and the quotient too, it ignores zeros in its own way: such calls are its own.
+    """
+    rest, fixed = list(dims), []
+    for dim in target:
+        match = next((item for item in rest if not isinstance(dim, int) and symbolic.equal(item, dim)), None)
+        if match is None:
+            fixed.append(dim)
+        else:
+            rest.remove(match)
+    total, divisor = symbolic.mul(1, *rest), symbolic.mul(1, *fixed)
+    kept = symbolic.mul(1, *(dim for dim in target if dim not in fixed))
+    ctx.b.require_at_least(divisor, 1)
+    if not (isinstance(total, int) and total >= 1) and kept != 1:
+        ctx.b.require_at_least(symbolic.maximum(kept, total), 1)
+    quotient = symbolic.floordiv(total, divisor)
+    ctx.b.require_equal(symbolic.mul(quotient, divisor), total)
+    return quotient
 
 
 @op("ExpandDims", types={"T": ALL, "Tdim": INDEX})
@@ -149,10 +169,12 @@ def range_(ctx: OpContext) -> Value:
 
 
 def _float_count(ctx: OpContext) -> int:
-    start, limit, delta = (float(ctx.const(index).reshape(())) for index in range(3))
-    ctx.require(delta != 0 and math.isfinite((limit - start) / delta), "no finite number of steps")
-    ctx.require((limit - start) / delta >= 0, "steps away from the limit")
-    return math.ceil(abs((limit - start) / delta))
+    # In the element type, as TensorFlow computes it: the quotient's rounding decides about the last element.
+    start, limit, delta = (ctx.const(index).reshape(()) for index in range(3))
+    ctx.require(bool(delta != 0), "a step of 0")
+    steps = float((limit - start) / delta)
+    ctx.require(math.isfinite(steps) and steps >= 0, "no finite number of steps to the limit")
+    return math.ceil(steps)
 
 
 def _integer_count(ctx: OpContext) -> Dim:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import time
 
@@ -59,11 +60,12 @@ class DiscBackend:
                 backend_version=VERSION,
                 signature=signature_of(cluster, module),
                 cluster_hash=module_hash,
-                sections={"elf": compiled.elf},
+                sections={"elf": compiled.image},
                 isa_levels=tuple(ISA_LEVELS[isa] for isa in settings.isas),
             )
         )
-        details = tuple((kernel.name, kernel.description) for kernel in compiled.kernels)
+        counts = collections.Counter(compiled.kernels)
+        details = (("kernels", ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))),)
         return BuiltEngine(self.name, engine, time.perf_counter() - begin, details)
 
 

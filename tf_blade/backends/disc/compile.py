@@ -54,14 +54,9 @@ def compile_module(module: Module, settings: Settings | None = None) -> Executab
         BuildFailure: an op has no kernel, or the C++ compiler is missing or failed.
     """
     settings = settings or Settings()
-    generated = generate(_optimized(module, settings))
+    generated = generate(passes.run(module, debug=settings.debug))
     image = toolchain.build(generated.text, settings.isas)
     return Executable(image, generated.text, generated.kernels)
-
-
-def _optimized(module: Module, settings: Settings) -> Module:
-    run = getattr(passes, "run", None)
-    return module if run is None else run(module, settings)
 
 
 def generate(module: Module) -> Generated:

@@ -172,6 +172,18 @@ class ConvTest(parameterized.TestCase):
                 with np.errstate(over="ignore"):
                     assert_close(output, with_epilogue(expected, bias, row).astype(np.float32), 16)
 
+    @parameterized.parameters(*CONFIGS)
+    def test_max_pool_passes_over_nan_as_tensorflow_does(self, isa: str, threads: int) -> None:
+        kernels, channels = Kernels(isa, threads), 35
+        image = np.ones((1, 2, 4, channels), np.float32)
+        image[0, 0, 0] = image[0, 1, 1] = np.nan
+        image[0, :, 2:] = -np.inf
+        g = Geometry(1, 2, 4, channels, 1, 2, channels, 2, 2, 2, 2)
+        output = np.zeros((2, channels), np.float32)
+        self.assertEqual(kernels.call("run_plain_max_pool", g.numbers, image, output), OK)
+        np.testing.assert_array_equal(output[0], np.ones(channels))
+        np.testing.assert_array_equal(output[1], np.full(channels, np.finfo(np.float32).min))
+
 
 if __name__ == "__main__":
     absltest.main()

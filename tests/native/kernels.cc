@@ -105,6 +105,16 @@ blade::ConvArgs MakeConv(const int64_t* s, const float* input, float* output) {
   return args;
 }
 
+blade::PoolArgs MakePool(const int64_t* s, const float* input, float* output) {
+  blade::PoolArgs args;
+  args.batch = s[0], args.in_h = s[1], args.in_w = s[2], args.channels = s[3], args.out_h = s[4], args.out_w = s[5];
+  args.window_h = s[7], args.window_w = s[8], args.stride_h = s[9], args.stride_w = s[10];
+  args.pad_top = s[13], args.pad_left = s[14];
+  args.input = input;
+  args.output = output;
+  return args;
+}
+
 }  // namespace
 
 extern "C" {
@@ -155,8 +165,8 @@ int32_t run_conv(int threads, const int64_t* s, const float* input, const float*
   Host host(threads);
   blade::ConvArgs args = MakeConv(s, input, output);
   const int64_t group_in = args.in_c / args.groups;
-  float* packed = static_cast<float*>(host.Alloc(static_cast<size_t>(
-      blade::packed_conv_bytes(args.kernel_h, args.kernel_w, group_in, args.out_c, args.groups))));
+  float* packed = static_cast<float*>(host.Alloc(
+      static_cast<size_t>(blade::packed_conv_bytes(args.kernel_h, args.kernel_w, group_in, args.out_c, args.groups))));
   blade::pack_conv_weights(host.ral(), weights, args.kernel_h, args.kernel_w, group_in, args.out_c, args.groups,
                            packed);
   args.weights_packed = packed;
@@ -167,8 +177,8 @@ int32_t run_conv_transpose(int threads, const int64_t* s, const float* input, co
                            const float* row, float* output) {
   Host host(threads);
   blade::ConvArgs args = MakeConv(s, input, output);
-  float* packed = static_cast<float*>(host.Alloc(static_cast<size_t>(
-      blade::packed_conv_transpose_bytes(args.kernel_h, args.kernel_w, args.in_c, args.out_c))));
+  float* packed = static_cast<float*>(host.Alloc(
+      static_cast<size_t>(blade::packed_conv_transpose_bytes(args.kernel_h, args.kernel_w, args.in_c, args.out_c))));
   blade::pack_conv_transpose_weights(args, weights, packed);
   args.weights_packed = packed;
   return blade::conv2d_transpose(host.ral(), args, TestEpilogue{bias, row});
@@ -186,15 +196,15 @@ int32_t run_depthwise(int threads, const int64_t* s, const float* input, const f
 int32_t run_pool(int threads, const int64_t* s, int is_max, const float* input, const float* bias, const float* row,
                  float* output) {
   Host host(threads);
-  blade::PoolArgs args;
-  args.batch = s[0], args.in_h = s[1], args.in_w = s[2], args.channels = s[3], args.out_h = s[4], args.out_w = s[5];
-  args.window_h = s[7], args.window_w = s[8], args.stride_h = s[9], args.stride_w = s[10];
-  args.pad_top = s[13], args.pad_left = s[14];
-  args.input = input;
-  args.output = output;
+  const blade::PoolArgs args = MakePool(s, input, output);
   const TestEpilogue epilogue = {bias, row};
   if (is_max != 0) return blade::pool2d<blade::MaxPool>(host.ral(), args, epilogue);
   return blade::pool2d<blade::AvgPool>(host.ral(), args, epilogue);
+}
+
+int32_t run_plain_max_pool(int threads, const int64_t* s, const float* input, float* output) {
+  Host host(threads);
+  return blade::pool2d<blade::MaxPool>(host.ral(), MakePool(s, input, output));
 }
 
 // s: batch heads q_len kv_len depth value_depth, batch/head/row strides of q, k, v, mask, out, mask column stride,

@@ -97,7 +97,7 @@ inline Panels packed_panels(const float* packed, int64_t k, int64_t batch_stride
 
 struct BlockShape {
   int64_t batch;
-  int64_t m;           // first row
+  int64_t m;  // first row
   int64_t rows;
   int64_t first_panel;
   int64_t last_panel;  // exclusive

@@ -17,18 +17,18 @@ constexpr int kTileRows = 12;
 #else
 constexpr int kTileRows = 6;
 #endif
-constexpr int kPanel = 2 * kLanes;              // columns of a panel of the right operand
-constexpr int kDepth = 256;                     // most of the inner dimension that is multiplied before C is written
-constexpr int kRowStride = kDepth + 16;         // floats between rows of the left operand's buffer: 17 cache lines
-constexpr int kBlockRows = 48;                  // rows of the left operand's buffer: 52 KiB of stack
-constexpr int kPrefetchRows = 16;               // rows of the right operand that loads are announced ahead
+constexpr int kPanel = 2 * kLanes;       // columns of a panel of the right operand
+constexpr int kDepth = 256;              // most of the inner dimension that is multiplied before C is written
+constexpr int kRowStride = kDepth + 16;  // floats between rows of the left operand's buffer: 17 cache lines
+constexpr int kBlockRows = 48;           // rows of the left operand's buffer: 52 KiB of stack
+constexpr int kPrefetchRows = 16;        // rows of the right operand that loads are announced ahead
 constexpr int kBufferFloats = kBlockRows * kRowStride;
 
 // c[i][0 .. NV * kLanes) (+)= sum over k < depth of a[i * kRowStride + k] * b[k * b_stride + ...], for i < MR.
 // KU sums run side by side where MR * NV alone would not hide the latency of an FMA.
 template <int MR, int NV, int KU>
-BLADE_NOINLINE void multiply_tile(int64_t depth, const float* __restrict a, const float* __restrict b,
-                                  int64_t b_stride, float* const* c, bool accumulate) {
+BLADE_NOINLINE void multiply_tile(int64_t depth, const float* __restrict a, const float* __restrict b, int64_t b_stride,
+                                  float* const* c, bool accumulate) {
   Vec acc[KU][MR][NV];
 #pragma GCC unroll 4
   for (int u = 0; u < KU; ++u) {

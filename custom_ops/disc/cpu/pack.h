@@ -40,8 +40,8 @@ inline void pack_panel(const float* b, int64_t ldb, bool transposed, int64_t dep
 }
 
 // Packs panels [first, last) of b: [k, n] with rows ldb floats apart, or [n, k] when transposed.
-inline void pack_panels(const float* b, int64_t ldb, bool transposed, int64_t k, int64_t n, int64_t first,
-                        int64_t last, float* dst) {
+inline void pack_panels(const float* b, int64_t ldb, bool transposed, int64_t k, int64_t n, int64_t first, int64_t last,
+                        float* dst) {
   for (int64_t p = first; p < last; ++p) {
     const int64_t column = p * kPanel;
     const float* src = transposed ? b + column * ldb : b + column;
@@ -54,9 +54,8 @@ inline void pack_panels(const float* b, int64_t ldb, bool transposed, int64_t k,
 inline void pack_b(const BladeRal* ral, const float* b, int64_t ldb, bool transposed, int64_t k, int64_t n,
                    float* dst) {
   const int64_t panels = ceil_div(n, kPanel);
-  parallel_for(ral, panels, k * kPanel / 2, [=](int64_t first, int64_t last) {
-    pack_panels(b, ldb, transposed, k, n, first, last, dst);
-  });
+  parallel_for(ral, panels, k * kPanel / 2,
+               [=](int64_t first, int64_t last) { pack_panels(b, ldb, transposed, k, n, first, last, dst); });
 }
 
 // Left operand in memory: row m of batch i at a + i * batch_stride + m * lda, inner dimension contiguous.

@@ -1,7 +1,7 @@
 // float32 max and average pooling: TensorFlow's MaxPool and AvgPool with explicit pads.
 //
-//   max: output[b, y, x, c] = largest of the window's elements that lie in the image; -FLT_MAX when there is none or
-//        none is larger, as TensorFlow's kernel starts from that value
+//   max: output[b, y, x, c] = largest of the window's elements that lie in the image, NaNs left out; -FLT_MAX when none
+//        is larger, as TensorFlow's kernel starts from that value
 //   avg: output[b, y, x, c] = their sum divided by their number (pads are not counted)
 //   then epilogue(pixel, 0, channels, row)
 //

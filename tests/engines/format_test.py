@@ -10,32 +10,11 @@ import hypothesis
 from absl.testing import absltest, parameterized
 from hypothesis import strategies as st
 
+from tests.engines.example import EXAMPLE
 from tf_blade.engines import format as engine_format
 from tf_blade.engines.format import EngineFile, read_engine, seal, write_engine
 from tf_blade.engines.signature import UNKNOWN, EngineInput, EngineOutput, EngineSignature, SymbolInfo
 from tf_blade.errors import EngineFormatError
-
-_SIGNATURE = EngineSignature(
-    symbols=(SymbolInfo("batch", 1, None), SymbolInfo("length", 0, 512)),
-    inputs=(
-        EngineInput("tokens", 3, ((("sym", 0),), (("sym", 1),))),
-        EngineInput("café", 1, ((("const", 768),),), "weight"),
-        EngineInput("scalar", 1, ()),
-    ),
-    outputs=(
-        EngineOutput("a", 1, ((("sym", 0), ("const", 2), ("mul", 0)), (("const", -3), ("sym", 1), ("add", 0)))),
-        EngineOutput("b", 9, (UNKNOWN,)),
-    ),
-)
-EXAMPLE = EngineFile(
-    backend="disc",
-    backend_version="1.2",
-    signature=_SIGNATURE,
-    cluster_hash=bytes(range(32)),
-    sections={"elf": b"code" * 37, "empty": b"", "source": b"x"},
-    isa_levels=(3, 4),
-    compute_capabilities=(80, 90),
-)
 
 
 def _programs(num_symbols: int) -> st.SearchStrategy[tuple[tuple[str, int], ...]]:
@@ -121,7 +100,7 @@ class FormatTest(parameterized.TestCase):
         (tuple([("const", 1)] * 40 + [("add", 0)] * 39),),
     )
     def test_bad_program_is_not_written(self, program: tuple[tuple[str, int], ...]) -> None:
-        signature = dataclasses.replace(_SIGNATURE, outputs=(EngineOutput("y", 1, (program,)),))
+        signature = dataclasses.replace(EXAMPLE.signature, outputs=(EngineOutput("y", 1, (program,)),))
         with self.assertRaises(EngineFormatError):
             write_engine(dataclasses.replace(EXAMPLE, signature=signature))
 

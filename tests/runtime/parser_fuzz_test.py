@@ -7,7 +7,7 @@ import random
 
 from absl.testing import absltest
 
-from tests.engines.format_test import EXAMPLE
+from tests.engines.example import EXAMPLE
 from tf_blade import runtime
 from tf_blade.engines.format import read_engine, seal, write_engine
 from tf_blade.errors import EngineFormatError

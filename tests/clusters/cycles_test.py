@@ -1,5 +1,7 @@
 """Merging vertices of a DAG against reachability computed from scratch."""
 
+from __future__ import annotations
+
 import random
 
 from absl.testing import absltest, parameterized

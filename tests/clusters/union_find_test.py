@@ -1,5 +1,7 @@
 """The partition against one kept as plain sets."""
 
+from __future__ import annotations
+
 import random
 
 from absl.testing import absltest, parameterized

@@ -32,7 +32,7 @@ from tf_blade.stages import Verdict
 
 # Edges that one search may look at, round after round; and all searches together, per node and edge of the graph.
 SEARCH_LIMITS = (64, 1024, 16384)
-SEARCH_BUDGET = 40
+SEARCH_BUDGET = 10
 MIN_SEARCH_BUDGET = 1_000_000
 MAX_EXTRA_ROUNDS = 3
 
@@ -86,6 +86,7 @@ class _Merger:
         self.index = {node: position for position, node in enumerate(self.order)}
         self.contexts = control_flow.Contexts(graph)
         self.settings = settings
+        self.is_copied = [is_copied(node, verdicts.get(node)) for node in self.order]
         self.keys = [self._key(node, verdicts.get(node)) for node in self.order]
         self.devices = {position: node.device for position, node in enumerate(self.order)}
         self.sets = UnionFind(len(self.order))
@@ -145,14 +146,25 @@ class _Merger:
     def merge_edges(self) -> None:
         edges = list(dict.fromkeys(self._inner_edges(control=False)))
         for limit in (*SEARCH_LIMITS, *[SEARCH_LIMITS[-1]] * MAX_EXTRA_ROUNDS):
-            left = [(a, b) for a, b in edges if not self._try(a, b, limit)]
+            left = self._merge_round(edges, limit)
             if not left or (limit == SEARCH_LIMITS[-1] and len(left) == len(edges)):
                 return
             edges = left
 
+    def _merge_round(self, edges: Sequence[tuple[int, int]], limit: int) -> list[tuple[int, int]]:
+        """Tries each pair of sets once; gives the edges between those refused, one for each pair."""
+        refused: dict[tuple[int, int], tuple[int, int]] = {}
+        for a, b in edges:
+            pair = self.sets.find(a), self.sets.find(b)
+            if pair not in refused and not self._try(a, b, limit):
+                refused[pair] = a, b
+        return list(refused.values())
+
     def merge_siblings(self) -> None:
-        threshold = cost.CALL_US + self.settings.min_cluster_gain_us
+        threshold = cost.CALL_US + max(self.settings.min_cluster_gain_us, 0.0)
         for node in self.order:
+            if self.is_copied[self.index[node]]:
+                continue
             for tensor in node.outputs:
                 readers = [self.index[item] for item in tensor.consumers]
                 readers = [item for item in readers if self.keys[item] is not None]

@@ -1,0 +1,1 @@
+"""Support: which nodes a backend can take, and why not."""

@@ -67,7 +67,7 @@ def gather_nd(ctx: OpContext) -> Value:
 
 
 def _require_source(ctx: OpContext, x: Value, indices: Value) -> None:
-    """x has elements, or there are no indices: TensorFlow takes none into an empty tensor, not even for empty slices."""
+    """x has elements, or there are no indices: TensorFlow takes none into an empty tensor, even for empty slices."""
     elements, count = x.type.num_elements, symbolic.num_elements(indices.shape[:-1])
     if not (isinstance(elements, int) and elements >= 1):
         ctx.b.require_at_least(symbolic.maximum(elements, symbolic.sub(1, count)), 1)

@@ -18,8 +18,7 @@ namespace tf_blade {
 // TensorFlow's intra-op pool.
 class IntraOpPool : public ThreadPool {
  public:
-  explicit IntraOpPool(tensorflow::OpKernelContext* ctx)
-      : threads_(ctx->device()->tensorflow_cpu_worker_threads()) {}
+  explicit IntraOpPool(tensorflow::OpKernelContext* ctx) : threads_(ctx->device()->tensorflow_cpu_worker_threads()) {}
   int NumThreads() const override { return threads_ == nullptr ? 1 : threads_->num_threads; }
   void Schedule(std::function<void()> task) override { threads_->workers->Schedule(std::move(task)); }
 

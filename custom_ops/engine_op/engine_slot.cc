@@ -204,7 +204,8 @@ Served EngineSlot::Fail(Reason reason, absl::string_view detail) {
 
 void EngineSlot::Blame() {
   if (breaker_.Failure(NowNs())) {
-    LOG(WARNING) << "tf_blade: " << name_ << ": engine " << index_ << " failed repeatedly; TensorFlow serves for a while";
+    LOG(WARNING) << "tf_blade: " << name_ << ": engine " << index_
+                 << " failed repeatedly; TensorFlow serves for a while";
   }
 }
 

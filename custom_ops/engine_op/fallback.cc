@@ -28,8 +28,8 @@ FunctionLibraryRuntime::Options MakeOptions(OpKernelContext* ctx) {
 
 absl::Status SetOutputs(OpKernelContext* ctx, std::vector<Tensor>* results) {
   if (static_cast<int>(results->size()) != ctx->num_outputs()) {
-    return absl::InternalError(absl::StrCat("the fallback function gave ", results->size(), " results for ",
-                                            ctx->num_outputs(), " outputs"));
+    return absl::InternalError(
+        absl::StrCat("the fallback function gave ", results->size(), " results for ", ctx->num_outputs(), " outputs"));
   }
   for (int i = 0; i < ctx->num_outputs(); ++i) ctx->set_output(i, std::move((*results)[i]));
   return absl::OkStatus();
@@ -44,8 +44,7 @@ absl::Status Fallback::Instantiate(FunctionLibraryRuntime* library, Handle* hand
     *handle = found->second;
     return absl::OkStatus();
   }
-  const absl::Status status =
-      library->Instantiate(function_.name(), tensorflow::AttrSlice(&function_.attr()), handle);
+  const absl::Status status = library->Instantiate(function_.name(), tensorflow::AttrSlice(&function_.attr()), handle);
   if (status.ok()) handles_.emplace(library, *handle);
   return status;
 }

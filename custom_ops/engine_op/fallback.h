@@ -17,7 +17,8 @@ class Fallback {
  public:
   explicit Fallback(tensorflow::NameAttrList function) : function_(std::move(function)) {}
 
-  // Runs the function on the op's inputs, sets the op's outputs or status, then calls `finished` (once) with the status.
+  // Runs the function on the op's inputs, sets the op's outputs or status, then calls `finished` (once) with the
+  // status.
   void Run(tensorflow::OpKernelContext* ctx, std::function<void(const absl::Status&)> finished);
 
  private:

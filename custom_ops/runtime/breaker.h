@@ -8,8 +8,8 @@
 namespace tf_blade {
 
 // After `kThreshold` failures in a row the breaker opens for a second; each failure after that opens it for twice as
-// long, up to `kMaxOpenNs`. A success closes it and forgets. Times are the caller's, in nanoseconds, from any clock that
-// does not go back. Free of locks; under contention the count may be off by a few, which only shifts the moment.
+// long, up to `kMaxOpenNs`. A success closes it and forgets. Times are the caller's, in nanoseconds, from any clock
+// that does not go back. Free of locks; under contention the count may be off by a few, which only shifts the moment.
 class Breaker {
  public:
   static constexpr int kThreshold = 5;
@@ -33,8 +33,8 @@ class Breaker {
     const int failures = failures_.fetch_add(1, std::memory_order_relaxed) + 1;
     if (failures < kThreshold) return false;
     const int doublings = failures - kThreshold;
-    const int64_t open_ns = doublings >= 9 || (kFirstOpenNs << doublings) > kMaxOpenNs ? kMaxOpenNs
-                                                                                       : kFirstOpenNs << doublings;
+    const int64_t open_ns =
+        doublings >= 9 || (kFirstOpenNs << doublings) > kMaxOpenNs ? kMaxOpenNs : kFirstOpenNs << doublings;
     open_until_ns_.store(now_ns + open_ns, std::memory_order_relaxed);
     if (failures > kThreshold + 16) failures_.store(kThreshold + 16, std::memory_order_relaxed);
     return true;

@@ -132,8 +132,8 @@ absl::StatusOr<uint32_t> CheckEnvelope(absl::string_view bytes, Digest* content_
   if (reader.ReadBytes(kMagic.size()) != kMagic) return Corrupt("this is no engine file");
   const uint32_t version = reader.Read<uint32_t>();
   if (reader.ok() && version != kEngineFormatVersion) {
-    return Refuse(Reason::kVersion, absl::StrCat("engine file: format version ", version, ", this runtime reads ",
-                                                 kEngineFormatVersion));
+    return Refuse(Reason::kVersion,
+                  absl::StrCat("engine file: format version ", version, ", this runtime reads ", kEngineFormatVersion));
   }
   const uint32_t flags = reader.Read<uint32_t>();
   const uint64_t file_size = reader.Read<uint64_t>();

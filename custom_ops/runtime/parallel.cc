@@ -26,8 +26,12 @@ void Pause() {
 class LoopJob {
  public:
   LoopJob(int64_t total, int64_t parts, Host::LoopBody body, void* arg, int users)
-      : total_(total), part_((total + parts - 1) / parts), parts_((total + part_ - 1) / part_),
-        body_(body), arg_(arg), users_(users) {}
+      : total_(total),
+        part_((total + parts - 1) / parts),
+        parts_((total + part_ - 1) / part_),
+        body_(body),
+        arg_(arg),
+        users_(users) {}
 
   void Work() {
     int64_t done = 0;

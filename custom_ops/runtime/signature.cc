@@ -70,9 +70,9 @@ bool EngineSignature::OutputFits(int index, absl::Span<const int64_t> dims, absl
 std::string EngineSignature::Explain(const GuardVerdict& verdict, absl::Span<const TensorView> views) const {
   if (verdict.input < 0 || verdict.input >= static_cast<int>(views.size())) return "the number of inputs differs";
   const TensorView& view = views[verdict.input];
-  std::string text = absl::StrCat("input ", verdict.input, " (", inputs[verdict.input].name, ") has element type ",
-                                  view.dtype, " and dimensions [",
-                                  absl::StrJoin(absl::MakeConstSpan(view.dims, view.rank), ","), "]");
+  std::string text =
+      absl::StrCat("input ", verdict.input, " (", inputs[verdict.input].name, ") has element type ", view.dtype,
+                   " and dimensions [", absl::StrJoin(absl::MakeConstSpan(view.dims, view.rank), ","), "]");
   if (verdict.dim >= 0) absl::StrAppend(&text, ", of which dimension ", verdict.dim, " is not as compiled for");
   return text;
 }

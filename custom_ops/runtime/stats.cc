@@ -48,9 +48,10 @@ std::string ReasonsJson(const ReasonCounters& counters) {
 }
 
 std::string EngineJson(const EngineStats& stats) {
-  return absl::StrCat("{\"index\": ", stats.index, ", \"backend\": ", Quote(stats.backend), ", \"hash\": ",
-                      Quote(stats.hash), ", \"runs\": ", stats.runs.load(), ", \"inits\": ", stats.inits.load(),
-                      ", \"init_ns\": ", stats.init_ns.load(), ", \"refused\": ", ReasonsJson(stats.refused), "}");
+  return absl::StrCat("{\"index\": ", stats.index, ", \"backend\": ", Quote(stats.backend),
+                      ", \"hash\": ", Quote(stats.hash), ", \"runs\": ", stats.runs.load(),
+                      ", \"inits\": ", stats.inits.load(), ", \"init_ns\": ", stats.init_ns.load(),
+                      ", \"refused\": ", ReasonsJson(stats.refused), "}");
 }
 
 std::string ClusterJson(const ClusterStats& stats) {
@@ -59,8 +60,8 @@ std::string ClusterJson(const ClusterStats& stats) {
     absl::StrAppend(&engines, engines.empty() ? "" : ", ", EngineJson(*engine));
   }
   return absl::StrCat("{\"cluster\": ", Quote(stats.cluster), ", \"calls\": ", stats.calls.load(),
-                      ", \"engine_runs\": ", stats.engine_runs.load(), ", \"fallbacks\": ",
-                      ReasonsJson(stats.fallbacks), ", \"engines\": [", engines, "]}");
+                      ", \"engine_runs\": ", stats.engine_runs.load(),
+                      ", \"fallbacks\": ", ReasonsJson(stats.fallbacks), ", \"engines\": [", engines, "]}");
 }
 
 void Clear(ReasonCounters& counters) {

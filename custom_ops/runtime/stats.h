@@ -21,12 +21,12 @@ inline void Count(Counter& counter, int64_t by = 1) { counter.fetch_add(by, std:
 inline void Count(ReasonCounters& counters, Reason reason) { Count(counters[static_cast<size_t>(reason)]); }
 
 struct EngineStats {
-  int index = 0;            // in the cluster's order of preference
-  std::string backend;      // empty when the file could not be parsed
-  std::string hash;         // first digits of the file's SHA-256
-  Counter runs{0};          // calls served
-  Counter inits{0};         // states made
-  Counter init_ns{0};       // time spent making them
+  int index = 0;             // in the cluster's order of preference
+  std::string backend;       // empty when the file could not be parsed
+  std::string hash;          // first digits of the file's SHA-256
+  Counter runs{0};           // calls served
+  Counter inits{0};          // states made
+  Counter init_ns{0};        // time spent making them
   ReasonCounters refused{};  // calls not served, by reason
 };
 

@@ -1,4 +1,5 @@
-// The runtime's lock-free and threaded parts under load, for the thread sanitizer. Prints what fails; exits with 1 then.
+// The runtime's lock-free and threaded parts under load, for the thread sanitizer. Prints what fails; exits with 1
+// then.
 #include <atomic>
 #include <chrono>
 #include <cstdio>

@@ -181,6 +181,14 @@ class PassesTest(parameterized.TestCase):
         module = run_and_compare(self, b.module("m", [b.dot(probabilities, v)]))
         self.assertEqual(kinds(module), ["parameter"] * 4 + ["attention"])
 
+    def test_attention_takes_the_transposes_of_heads(self) -> None:
+        b = Builder()
+        q, k, v = (b.transpose(b.parameter(F, (2, ROWS, 4, 8)), (0, 2, 1, 3)) for _ in range(3))
+        probabilities = b.softmax(b.dot(q, b.transpose(k, (0, 1, 3, 2))))
+        result = b.transpose(b.dot(probabilities, v), (0, 2, 1, 3))
+        module = run_and_compare(self, b.module("m", [result]))
+        self.assertEqual(kinds(module), ["parameter"] * 3 + ["attention"])
+
     def test_batch_norm_goes_into_the_weights(self) -> None:
         b = Builder()
         x = b.parameter(F, (ROWS, 6, 6, 3))

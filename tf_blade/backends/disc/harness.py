@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import os
+import pathlib
+import tempfile
 import threading
 from collections.abc import Sequence
 
@@ -156,10 +157,11 @@ class LoadedExecutable:
     ) -> None:
         self._parameters, self._results = list(parameters), list(results)
         self._threads = threads
-        file = os.memfd_create("executable")
-        os.write(file, image)
-        self._library = ctypes.CDLL(f"/proc/self/fd/{file}")
-        os.close(file)
+        # A path of its own: the dynamic linker takes a path it knows for the same library.
+        with tempfile.TemporaryDirectory(prefix="tf_blade_") as folder:
+            path = pathlib.Path(folder) / "executable.so"
+            path.write_bytes(image)
+            self._library = ctypes.CDLL(str(path))
         entry = self._library.tf_blade_executable
         entry.restype = ctypes.POINTER(_Executable)
         table = entry().contents

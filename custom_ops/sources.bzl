@@ -56,6 +56,23 @@ HEADERS = [
     "runtime/weak_cache.h",
 ]
 
+# What an engine needs apart from TensorFlow: the conformance suite is built of these.
+CONFORMANCE_SOURCES = [
+    "conformance/conformance.cc",
+    "disc/cpu_isa.cc",
+    "disc/disc_engine.cc",
+    "disc/shared_object.cc",
+    "runtime/dim_program.cc",
+    "runtime/engine_file.cc",
+    "runtime/loaded_engine.cc",
+    "runtime/memory.cc",
+    "runtime/parallel.cc",
+    "runtime/reason.cc",
+    "runtime/registry.cc",
+    "runtime/sha256.cc",
+    "runtime/signature.cc",
+]
+
 # Flags beyond the include paths. TF_BLADE_TF_VERSION (a string) must be defined too.
 COPTS = [
     "-std=c++17",

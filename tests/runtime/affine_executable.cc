@@ -22,6 +22,19 @@
 #ifndef INIT_SPIN
 #define INIT_SPIN 0
 #endif
+// Breaches of the contract, for the conformance suite to find.
+#ifndef OVERRUN
+#define OVERRUN 0
+#endif
+#ifndef STATEFUL
+#define STATEFUL 0
+#endif
+#ifndef WRITE_INPUT
+#define WRITE_INPUT 0
+#endif
+#ifndef IGNORE_MEMORY
+#define IGNORE_MEMORY 0
+#endif
 
 namespace {
 
@@ -114,10 +127,13 @@ int32_t Run(const BladeRal* ral, const void* opaque, const BladeTensor* inputs) 
   if (behaviour == kOutputTwice) ral->alloc_output(ral->context, 0, 2, dims);
   if (y == nullptr) return BLADE_NO_MEMORY;
   auto* scratch = static_cast<float*>(ral->alloc(ral->context, sizeof(float) * (rows * state->n + 1)));
-  if (scratch == nullptr) return BLADE_NO_MEMORY;
+  if (scratch == nullptr) return IGNORE_MEMORY ? BLADE_OK : BLADE_NO_MEMORY;
   Loop loop = {state, data, scratch};
   ral->parallel_for(ral->context, rows, 10000, Rows, &loop);
   for (int64_t i = 0; i < rows * state->n; ++i) y[i] = scratch[i];
+  if (OVERRUN) y[rows * state->n] = 1;
+  if (STATEFUL && rows > 0) y[0] = state->b[0] += 1;
+  if (WRITE_INPUT && rows > 0) static_cast<float*>(x.data)[0] = 0;
   if (behaviour == kErrorAfterOutput) return Fail(ral, "failed after making its output", BLADE_ERROR);
   return BLADE_OK;
 }

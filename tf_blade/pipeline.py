@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import enum
+import functools
 import sys
 import time
 from collections import Counter
@@ -15,6 +16,7 @@ import numpy as np
 
 from tf_blade import observe, passes, runtime
 from tf_blade.backends import registry
+from tf_blade.backends.disc.lower import examine_node
 from tf_blade.clusters.cluster import Clustering, find_clusters
 from tf_blade.clusters.cost import nominal
 from tf_blade.clusters.cut import cut
@@ -22,6 +24,7 @@ from tf_blade.errors import BuildFailure, StrictModeError, TfBladeError, Unsuppo
 from tf_blade.graph.graph import Graph, Node
 from tf_blade.graph.printer import print_graph
 from tf_blade.graph.shape_inference import infer_shapes
+from tf_blade.graph.tf_shapes import static_shapes
 from tf_blade.passes.effects import Effects
 from tf_blade.passes.inline import inline_calls
 from tf_blade.passes.relax_control import relax_control
@@ -174,15 +177,17 @@ class _Run:
         removed = self.inline(model, selection, bodies)
         names = [name for name in bodies.graphs if name not in removed]
         self.graphs = {name: bodies.graphs[name] for name in names}
+        effects = Effects(self.graphs, model.catalog.is_stateful)
         with self.phase(Phase.PASSES, len(names)):
             for name in self.each(names):
-                passes.run_passes(self.graphs[name], self.settings)
+                passes.run_passes(self.graphs[name], self.settings, effects)
+        shapes_by_tensorflow = functools.partial(static_shapes, catalog=model.catalog)
         with self.phase(Phase.SHAPES, len(names)):
             for name in self.each(names):
-                infer_shapes(self.graphs[name])
+                infer_shapes(self.graphs[name], examine_node, shapes_by_tensorflow)
         backends = registry.get_backends(self.settings.backends)
         with self.phase(Phase.SUPPORT, len(names)):
-            verdicts = {name: examine(self.graphs[name], backends) for name in self.each(names)}
+            verdicts = {name: examine(self.graphs[name], backends, effects) for name in self.each(names)}
         with self.phase(Phase.CLUSTERS, len(names)):
             found = {name: find_clusters(self.graphs[name], verdicts[name], self.settings) for name in self.each(names)}
             self.record(verdicts, found)

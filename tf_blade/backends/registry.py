@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from tf_blade.errors import TfBladeError
 from tf_blade.stages import Backend
 
-# Modules that have a function `backend() -> Backend`, imported when their backend is asked for.
-_MODULES: dict[str, str] = {
-    "disc": "tf_blade.backends.disc.backend",
+# Module and class, imported when the backend is asked for.
+_CLASSES: dict[str, tuple[str, str]] = {
+    "disc": ("tf_blade.backends.disc.backend", "DiscBackend"),
 }
 _FACTORIES: dict[str, Callable[[], Backend]] = {}
 
@@ -34,10 +34,11 @@ def get_backend(name: str) -> Backend:
     factory = _FACTORIES.get(name)
     if factory is not None:
         return factory()
-    if name not in _MODULES:
-        there = ", ".join(sorted({*_MODULES, *_FACTORIES}))
+    if name not in _CLASSES:
+        there = ", ".join(sorted({*_CLASSES, *_FACTORIES}))
         raise TfBladeError(f"there is no backend {name!r}; there are: {there}")
-    backend: Backend = importlib.import_module(_MODULES[name]).backend()
+    module, cls = _CLASSES[name]
+    backend: Backend = getattr(importlib.import_module(module), cls)()
     return backend
 
 

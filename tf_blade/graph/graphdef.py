@@ -165,6 +165,7 @@ def graph_from_graph_def(
     feeds: Iterable[str] = (),
     fetches: Iterable[str],
     targets: Iterable[str] = (),
+    keep: Iterable[str] = (),
 ) -> Graph:
     """The part of a main graph that computes `fetches` and runs `targets` from `feeds`, as if it were a function.
 
@@ -174,6 +175,7 @@ def graph_from_graph_def(
         feeds: tensors ("node:index" or "node") that are fed: they become arguments named as their nodes.
         fetches: tensors that are fetched; each becomes an output of that name.
         targets: nodes that are run for their effect; they become control outputs.
+        keep: tensors and nodes that must stay if they are in the part; names that are not are passed over.
 
     All else in the main graph is not in the result. Tensors and nodes of the part that the rest reads become outputs
     and control outputs as well, so that whatever is done to the part, the rest finds what it needs.
@@ -183,7 +185,7 @@ def graph_from_graph_def(
     """
     node_defs = {item.name: item for item in graph_def.node}
     fed = {_split(text)[0] for text in feeds}
-    wanted = list(dict.fromkeys(_canonical(text) for text in fetches))
+    wanted = [_canonical(text) for text in fetches]
     part = _ancestors(node_defs, [_split(text)[0] for text in wanted] + list(targets), fed)
     graph = Graph()
     reader = _Reader(graph, catalog, in_function=False)
@@ -200,7 +202,26 @@ def graph_from_graph_def(
         graph.add_output(text, reader.tensor(text, ""))
     for name in dict.fromkeys([*targets, *nodes]):
         graph.control_outputs.append((name, graph.node(name)))
+    _keep(graph, keep)
     return graph
+
+
+def _keep(graph: Graph, names: Iterable[str]) -> None:
+    tensors = {output.name for output in graph.outputs}
+    nodes = {name for name, _ in graph.control_outputs}
+    for text in names:
+        name, colon, index = text.removeprefix("^").partition(":")
+        if name not in graph or graph.node(name).op == ARG_OP:
+            continue
+        node = graph.node(name)
+        if not colon and name not in nodes:
+            nodes.add(name)
+            graph.control_outputs.append((name, node))
+        # Whoever asks for a node may go on to ask for any of its tensors.
+        for tensor in [node.outputs[int(index)]] if colon else node.outputs:
+            if f"{name}:{tensor.index}" not in tensors:
+                tensors.add(f"{name}:{tensor.index}")
+                graph.add_output(f"{name}:{tensor.index}", tensor)
 
 
 def _split(text: str) -> tuple[str, int]:

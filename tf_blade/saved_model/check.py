@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import filecmp
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tf_blade.errors import LosslessCheckError, Unsupported
+from tf_blade.graph.graph import Graph
 from tf_blade.graph.graphdef import GraphDef, graph_from_function_def, graph_from_graph_def
+from tf_blade.passes.effects import Effect, Effects
 from tf_blade.saved_model.files import relative_files
 from tf_blade.saved_model.model import FINGERPRINT_FILE, SAVED_MODEL_FILE, FunctionDef, SavedModel, read_saved_model
 from tf_blade.saved_model.selection import MainPart, referenced_names, references
@@ -31,7 +34,7 @@ def _problems(original: SavedModel, written: SavedModel, edit: Edit, main: MainP
     yield from _file_problems(original.path, written.path)
     yield from _rest_problems(original, written, edit)
     for name in edit.functions:
-        yield from _function_problems(original.functions[name], written.functions.get(name))
+        yield from _function_problems(original, original.functions[name], written.functions.get(name))
     yield from _reference_problems(original, written)
     if edit.main is not None and main is not None:
         yield from _main_problems(original, written, main)
@@ -72,7 +75,7 @@ def _without(model: SavedModel, edit: Edit) -> saved_model_pb2.SavedModel:
     return result
 
 
-def _function_problems(mine: FunctionDef, theirs: FunctionDef | None) -> Iterator[str]:
+def _function_problems(original: SavedModel, mine: FunctionDef, theirs: FunctionDef | None) -> Iterator[str]:
     """A rewritten function has another body, and results and control results that come from other nodes: no more."""
     name = mine.signature.name
     if theirs is None:
@@ -81,12 +84,30 @@ def _function_problems(mine: FunctionDef, theirs: FunctionDef | None) -> Iterato
     bare = [FunctionDef(), FunctionDef()]
     for copy, function in zip(bare, (mine, theirs), strict=True):
         copy.CopyFrom(function)
+        copy.signature.ClearField("control_output")
         for field in ("node_def", "ret", "control_ret"):
             copy.ClearField(field)
     if bare[0] != bare[1]:
         yield f"function {name} is declared in another way"
-    if set(mine.ret) != set(theirs.ret) or set(mine.control_ret) != set(theirs.control_ret):
+    if set(mine.ret) != set(theirs.ret) or set(theirs.control_ret) != set(theirs.signature.control_output):
         yield f"function {name} has other results"
+    dropped = set(mine.control_ret) - set(theirs.control_ret)
+    if set(theirs.control_ret) - set(mine.control_ret):
+        yield f"function {name} has more control results"
+    elif dropped:
+        yield from _effect_problems(original, mine, dropped)
+
+
+def _effect_problems(original: SavedModel, function: FunctionDef, dropped: set[str]) -> Iterator[str]:
+    """A control result may go only if its node changed nothing but what its result says."""
+    graphs: dict[str, Graph] = {}
+    for name, item in original.functions.items():
+        with contextlib.suppress(Unsupported):  # such a function counts as one that writes
+            graphs[name] = graph_from_function_def(item, original.catalog)
+    effects = Effects(graphs, original.catalog.is_stateful)
+    for name, node in graphs[function.signature.name].control_outputs:
+        if name in dropped and effects.of(node) == Effect.WRITES:
+            yield f"function {function.signature.name} runs {node.name} no more, which changes state"
 
 
 def _reference_problems(original: SavedModel, written: SavedModel) -> Iterator[str]:
@@ -103,8 +124,8 @@ def _reference_problems(original: SavedModel, written: SavedModel) -> Iterator[s
             yield f"node {node.name} of {body} refers to function {missing[0]}, which is gone"
     for function in changed:
         try:
-            graph_from_function_def(function, written.catalog)
-        except Unsupported as error:
+            graph_from_function_def(function, written.catalog).topological_order()
+        except (Unsupported, ValueError) as error:
             yield f"function {function.signature.name} does not hold together: {error}"
 
 
@@ -128,8 +149,8 @@ def _main_problems(original: SavedModel, written: SavedModel, main: MainPart) ->
             feeds=main.feeds,
             fetches=main.fetches,
             targets=main.targets,
-        )
-    except Unsupported as error:
+        ).topological_order()
+    except (Unsupported, ValueError) as error:
         yield f"the main graph does not hold together: {error}"
 
 

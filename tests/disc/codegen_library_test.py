@@ -7,7 +7,7 @@ from absl.testing import absltest, parameterized
 
 from tf_blade.backends.disc import passes
 from tf_blade.backends.disc.compile import compile_module
-from tf_blade.backends.disc.harness import Executable
+from tf_blade.backends.disc.harness import LoadedExecutable
 from tf_blade.backends.disc.ir import interpreter
 from tf_blade.backends.disc.ir.builder import Builder
 from tf_blade.backends.disc.ir.values import Module, Value
@@ -73,10 +73,18 @@ class LibraryTest(parameterized.TestCase):
         module = passes.run(module, debug=True)
         compiled = compile_module(module)
         self.assertLen(compiled.kernels, steps, compiled.kernels)
-        executable = Executable(compiled.image, module.results)
+        executable = LoadedExecutable(compiled.image, parameters=module.parameters, results=module.results)
         rng = np.random.default_rng(3)
+        weights = {
+            value: rng.standard_normal(_shape(value, {})).astype(np.float32)
+            for value in module.parameters
+            if value.op.attrs["weight"]
+        }
         for sizes in SIZES:
-            arrays = [rng.standard_normal(_shape(value, sizes)).astype(np.float32) for value in module.parameters]
+            arrays = [
+                weights[value] if value in weights else rng.standard_normal(_shape(value, sizes)).astype(np.float32)
+                for value in module.parameters
+            ]
             for expected, found in zip(interpreter.run(module, arrays), executable.run(arrays), strict=True):
                 np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5)
 

@@ -6,9 +6,14 @@
 #include <stdint.h>
 
 #include "../ral.h"
+#include "attention.h"
+#include "conv.h"
+#include "conv_transpose.h"
+#include "depthwise.h"
 #include "dot.h"
 #include "gemm.h"
 #include "parallel.h"
+#include "pool.h"
 #include "scalar.h"
 #include "special.h"
 

@@ -81,16 +81,4 @@ def _layer_norm(b: Builder, op: Op, operands: list[Value]) -> Value:
     return b.convert(result, op.result.dtype)
 
 
-def _attention(b: Builder, op: Op, operands: list[Value]) -> Value:
-    half = op.result.dtype in HALF_TYPES
-    q, k, v, *mask = [b.convert(value, DType.FLOAT) if half else value for value in operands]
-    scores = b.dot(q, k, transpose_b=True)
-    scores = b.binary("mul", scores, b.scalar(op.attrs["scale"], scores.dtype))
-    if mask:
-        scores = b.binary("add", scores, mask[0])
-    weights = b.softmax(scores)
-    result = b.dot(_softmax(b, weights.op, [scores]), v)
-    return b.convert(result, op.result.dtype)
-
-
-_HANDLERS: dict[str, Handler] = {"softmax": _softmax, "layer_norm": _layer_norm, "attention": _attention}
+_HANDLERS: dict[str, Handler] = {"softmax": _softmax, "layer_norm": _layer_norm}

@@ -291,7 +291,8 @@ class Builder:
 
     def attention(self, q: Value, k: Value, v: Value, mask: Value | None, scale: float) -> Value:
         operands = tuple(item for item in (q, k, v, mask) if item is not None)
-        return self._make("attention", operands, {"scale": float(scale), "mask": mask is not None})
+        attrs = {"scale": float(scale), "mask": mask is not None, "swapped": (False, False, False, False)}
+        return self._make("attention", operands, attrs)
 
     # --- dimensions -----------------------------------------------------------------------------------------------
     def require_equal(self, a: Dim, b: Dim) -> None:

@@ -28,7 +28,7 @@ def _patches(x: np.ndarray, window: Sequence[int], attrs: Attrs, fill: float) ->
     rows = np.clip(index[0], 0, max(x.shape[1] - 1, 0))
     columns = np.clip(index[1], 0, max(x.shape[2] - 1, 0))
     mask = inside[0][:, None, :, None] & inside[1][None, :, None, :]
-    padded = x if x.shape[1] and x.shape[2] else np.zeros((x.shape[0], 1, 1, x.shape[3]), x.dtype)
+    padded = x if x.size else np.zeros((x.shape[0], max(x.shape[1], 1), max(x.shape[2], 1), x.shape[3]), x.dtype)
     patches = padded[:, rows[:, None, :, None], columns[None, :, None, :], :]
     return np.where(mask[None, ..., None], patches, np.asarray(fill, x.dtype)), mask
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from tf_blade.backends.disc.ir.spec import Attrs, flops_scaled, register, require
 from tf_blade.backends.disc.ir.values import Op, TensorType
-from tf_blade.symbolic import Dim, mul, same_shape
+from tf_blade.symbolic import Dim, Shape, mul, same_shape
 
 Types = Sequence[TensorType]
 Arrays = Sequence[np.ndarray]
@@ -59,28 +59,45 @@ def _layer_norm_reference(operands: Arrays, attrs: Attrs) -> Arrays:
 register("layer_norm", _layer_norm, _layer_norm_reference, flops=flops_scaled(8))
 
 
-# attention(q [.., Tq, D], k [.., Tk, D], v [.., Tk, Dv], mask?) {scale: float, mask: bool}:
-# softmax(scale * q k^T + mask) v. The batch dimensions are the same for q, k and v; the mask has the rank of the scores
-# [.., Tq, Tk], and each of its dimensions is the scores' or 1.
+# attention(q [.., Tq, D], k [.., Tk, D], v [.., Tk, Dv], mask?) {scale: float, mask: bool, swapped: 4 bools}:
+# softmax(scale * q k^T + mask) v. Rank 3 or 4. The batch dimensions are the same for q, k and v; the mask has the rank of
+# the scores [.., Tq, Tk], and each of its dimensions is the scores' or 1. `swapped` says of q, k, v and the result whether
+# it is laid out [batch, T, heads, D] instead of [batch, heads, T, D] (rank 4 only).
+def _straight(types: Types, attrs: Attrs) -> list[TensorType]:
+    """q, k, v as [.., T, D], whatever their layout."""
+    return [TensorType(t.dtype, _swap(t.shape) if s else t.shape) for t, s in zip(types, attrs["swapped"], strict=False)]
+
+
+def _swap(shape: Shape) -> Shape:
+    return (*shape[:-3], shape[-2], shape[-3], shape[-1])
+
+
 def _attention(types: Types, attrs: Attrs) -> Types:
-    q, k, v = types[:3]
     require(len(types) == 3 + attrs["mask"], "attention: operands")
-    require(q.rank == k.rank == v.rank and q.rank >= 3, "attention: ranks")
+    require(types[0].rank == types[1].rank == types[2].rank and types[0].rank in (3, 4), "attention: ranks")
+    require(types[0].rank == 4 or not any(attrs["swapped"]), "attention: only rank 4 can be swapped")
+    q, k, v = _straight(types[:3], attrs)
     require(same_shape(q.shape[:-2], k.shape[:-2]) and same_shape(q.shape[:-2], v.shape[:-2]), "attention: batch")
     require(not attrs["mask"] or types[3].rank == q.rank, "attention: the mask has the rank of the scores")
-    return [TensorType(q.dtype, (*q.shape[:-1], v.shape[-1]))]
+    shape = (*q.shape[:-1], v.shape[-1])
+    return [TensorType(q.dtype, _swap(shape) if attrs["swapped"][3] else shape)]
 
 
 def _attention_reference(operands: Arrays, attrs: Attrs) -> Arrays:
-    q, k, v = (item.astype(np.float64) for item in operands[:3])
+    swapped = attrs["swapped"]
+    q, k, v = (
+        np.swapaxes(item, -2, -3).astype(np.float64) if swap else item.astype(np.float64)
+        for item, swap in zip(operands[:3], swapped, strict=False)
+    )
     scores = np.matmul(q, np.swapaxes(k, -1, -2)) * attrs["scale"]
     if attrs["mask"]:
         scores = scores + operands[3].astype(np.float64)
-    return [np.matmul(softmax_reference(scores), v).astype(operands[0].dtype)]
+    result = np.matmul(softmax_reference(scores), v).astype(operands[0].dtype)
+    return [np.swapaxes(result, -2, -3) if swapped[3] else result]
 
 
 def _attention_flops(op: Op) -> Dim:
-    q, k, v = (item.shape for item in op.operands[:3])
+    q, k, v = (item.shape for item in _straight([item.type for item in op.operands[:3]], op.attrs))
     scores = mul(1, *q[:-1], k[-2])
     return mul(scores, 2 * (q[-1] + v[-1]) + 5)
 

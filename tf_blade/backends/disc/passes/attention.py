@@ -21,12 +21,41 @@ class _Scores:
     mask: Value | None
 
 
+# [batch, heads, T, D] <-> [batch, T, heads, D]
+_SWAP_HEADS = (0, 2, 1, 3)
+
+
 def run(module: Module) -> Module:
-    return rewrite(module, _rule)
+    """Finds attention, then takes the transposes that split and merge heads into its layout."""
+    counts: dict[Value, int] = {}
+
+    def layout(b: Builder, op: Op) -> Value | None:
+        return _take_operands(b, op) if op.kind == "attention" else _take_result(b, op, counts)
+
+    return rewrite(rewrite(module, _rule), layout, counts)
+
+
+def _take_operands(b: Builder, op: Op) -> Value | None:
+    operands, swapped = list(op.operands), list(op.attrs["swapped"])
+    for i, value in enumerate(operands[:3]):
+        if value.kind == "transpose" and value.op.attrs["perm"] == _SWAP_HEADS and not swapped[i]:
+            operands[i], swapped[i] = value.op.operands[0], True
+    if operands == list(op.operands):
+        return None
+    return b.rebuild(op, operands, swapped=tuple(swapped)).result
+
+
+def _take_result(b: Builder, op: Op, counts: dict[Value, int]) -> Value | None:
+    if op.kind != "transpose" or op.attrs["perm"] != _SWAP_HEADS:
+        return None
+    (value,) = op.operands
+    if value.kind != "attention" or value.op.attrs["swapped"][3] or counts.get(value, 0) > 1:
+        return None
+    return b.rebuild(value.op, value.op.operands, swapped=(*value.op.attrs["swapped"][:3], True)).result
 
 
 def _rule(b: Builder, op: Op) -> Value | None:
-    if op.kind != "dot" or op.attrs["transpose_a"] or op.result.rank < 3 or op.result.dtype != DType.FLOAT:
+    if op.kind != "dot" or op.attrs["transpose_a"] or op.result.rank not in (3, 4) or op.result.dtype != DType.FLOAT:
         return None
     weights, v = op.operands
     if weights.kind != "softmax" or weights.op.attrs["log"] or v.rank != weights.rank:
@@ -96,7 +125,11 @@ def _mask_of_rank(b: Builder, mask: Value) -> Value:
 
 def _swap_last_two(b: Builder, value: Value) -> Value:
     rank = value.rank
-    return b.transpose(value, (*range(rank - 2), rank - 1, rank - 2))
+    perm = (*range(rank - 2), rank - 1, rank - 2)
+    if value.kind == "transpose":
+        inner = value.op.attrs["perm"]
+        return b.transpose(value.op.operands[0], [inner[axis] for axis in perm])
+    return b.transpose(value, perm)
 
 
 def _is(value: Value, fn: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import json
-import mmap
 import os
 from pathlib import Path
 from typing import Any
@@ -38,12 +37,12 @@ def built_for(library: str) -> str:
     Raises:
         EnvironmentError_: the file does not say.
     """
-    with open(library, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        begin = data.find(_VERSION_MARK)
-        end = data.find(b";", begin)
-        if begin < 0 or end < 0:
-            raise EnvironmentError_(f"{library} is no op library of tf_blade")
-        return data[begin + len(_VERSION_MARK) : end].decode()
+    data = Path(library).read_bytes()
+    begin = data.find(_VERSION_MARK)
+    end = data.find(b";", begin)
+    if begin < 0 or end < 0:
+        raise EnvironmentError_(f"{library} is no op library of tf_blade")
+    return data[begin + len(_VERSION_MARK) : end].decode()
 
 
 @functools.cache

@@ -150,8 +150,31 @@ class FallbackTest(parameterized.TestCase):
             np.testing.assert_allclose(model.serve(bad)["y"], model.expected(bad), rtol=1e-5, atol=1e-3)
         self.assertEqual(kit.stats_of("breaker")["fallbacks"], {"run_error": 5, "breaker_open": 4})
 
-    def test_one_op_of_each_byte_flip(self) -> None:
-        """All reasons are found out before anything of the file is executed."""
+    def test_breaker_counts_errors_that_tensorflow_does_not_have(self) -> None:
+        model = kit.Affine([kit.affine_engine(_MARKED)], "breaker_error")
+        bad = _x(1001.0)
+        for _ in range(7):
+            np.testing.assert_allclose(model.serve(bad)["y"], model.expected(bad), rtol=1e-5, atol=1e-3)
+        self.assertEqual(kit.stats_of("breaker_error")["fallbacks"], {"engine_error": 5, "breaker_open": 2})
+
+    def test_breaker_stays_closed_for_errors_that_tensorflow_has_too(self) -> None:
+        w, b = tf.ones([kit.K, kit.N]), tf.ones([kit.N])
+        spec = tf.TensorSpec(None, tf.float32)
+
+        @tf.function(input_signature=[spec, spec, spec])
+        def fails(x: Any, w: Any, b: Any) -> Any:
+            with tf.control_dependencies([tf.raw_ops.Assert(condition=False, data=["no such row"])]):
+                return tf.matmul(x, w) + b
+
+        fallback, engine = fails.get_concrete_function(), kit.affine_engine(_MARKED)
+        for _ in range(7):
+            with self.assertRaisesRegex(tf.errors.InvalidArgumentError, "no such row"):
+                kit.blade_engine([_x(1001.0), w, b], [tf.float32], fallback, [engine], "tf_fails_too")
+        self.assertEqual(kit.stats_of("tf_fails_too")["fallbacks"], {"engine_error": 7})
+        y = kit.blade_engine([_x(), w, b], [tf.float32], fallback, [engine], "tf_fails_too")[0]
+        np.testing.assert_allclose(y, tf.nn.relu(_x() @ w) + b + 100, rtol=1e-5, atol=1e-4)
+
+    def test_every_flipped_bit_is_found_before_the_code_is_loaded(self) -> None:
         good = kit.affine_engine(_MARKED)
         self.assertIsNone(runtime.check_engine(good))
         generator = random.Random(3)

@@ -43,9 +43,10 @@ class LibraryTest(absltest.TestCase):
 
     def test_file_that_is_no_op_library(self) -> None:
         other = self.folder / "libtf_blade.so"
-        other.write_bytes(b"\x7fELF")
-        with self.assertRaisesRegex(EnvironmentError_, "is no op library"):
-            self.load_fresh(other)
+        for content in (b"", b"\x7fELF"):
+            other.write_bytes(content)
+            with self.assertRaisesRegex(EnvironmentError_, "is no op library"):
+                self.load_fresh(other)
 
     def test_loading_a_second_copy_is_refused(self) -> None:
         copy = self.folder / "copy.so"

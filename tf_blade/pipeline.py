@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import enum
-import functools
 import sys
 import time
 from collections import Counter
@@ -24,7 +23,7 @@ from tf_blade.errors import BuildFailure, StrictModeError, TfBladeError, Unsuppo
 from tf_blade.graph.graph import Graph, Node
 from tf_blade.graph.printer import print_graph
 from tf_blade.graph.shape_inference import infer_shapes
-from tf_blade.graph.tf_shapes import static_shapes
+from tf_blade.graph.tf_shapes import TfShapes
 from tf_blade.passes.effects import Effects
 from tf_blade.passes.inline import inline_calls
 from tf_blade.passes.relax_control import relax_control
@@ -181,7 +180,7 @@ class _Run:
         with self.phase(Phase.PASSES, len(names)):
             for name in self.each(names):
                 passes.run_passes(self.graphs[name], self.settings, effects)
-        shapes_by_tensorflow = functools.partial(static_shapes, catalog=model.catalog)
+        shapes_by_tensorflow = TfShapes(model.catalog)
         with self.phase(Phase.SHAPES, len(names)):
             for name in self.each(names):
                 infer_shapes(self.graphs[name], examine_node, shapes_by_tensorflow)

@@ -38,7 +38,8 @@ UNARY_FLOAT: dict[str, Make] = {
     "Cosh": numbers, "Elu": numbers, "Erf": numbers, "Erfc": numbers, "Exp": numbers, "Expm1": numbers,
     "Floor": numbers, "IsFinite": numbers, "IsInf": numbers, "IsNan": numbers, "Log": positive, "Log1p": positive,
     "Reciprocal": positive, "Rint": numbers, "Round": uniform(-5, 5), "Rsqrt": positive, "Selu": numbers,
-    "Sigmoid": uniform(-12, 12), "Sin": uniform(-50, 50), "Sinh": numbers, "Softplus": uniform(-12, 12), "Softsign": numbers, "Sqrt": positive,
+    "Sigmoid": uniform(-12, 12), "Sin": uniform(-50, 50), "Sinh": numbers, "Softplus": uniform(-12, 12),
+    "Softsign": numbers, "Sqrt": positive,
     "Tan": uniform(-1.4, 1.4), "Tanh": uniform(-6, 6),
 }  # fmt: skip
 UNARY_NUMERIC = ("Abs", "Neg", "Relu", "Relu6", "Sign", "Square")
@@ -77,7 +78,9 @@ def _unary_rows() -> Iterator[OpCase]:
         for t in FLOATS:
             if not _has_kernel(name, t):
                 continue
-            yield OpCase(f"{name}_{t.name}", _unary(name), (Arg(t, ("n", 3), make),), tolerance(t), sizes=SIZES)
+            # TensorFlow rounds the steps of softplus to half types.
+            loose = (2 if name == "Softplus" and t.size == 2 else 1) * tolerance(t)
+            yield OpCase(f"{name}_{t.name}", _unary(name), (Arg(t, ("n", 3), make),), loose, sizes=SIZES)
             # TensorFlow's float64 erf of an infinity is NaN.
             values = finite if (name, t) == ("Erf", tf.float64) else special
             yield OpCase(f"{name}_special_{t.name}", _unary(name), (Arg(t, (26,), values),), tolerance(t))

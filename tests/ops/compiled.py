@@ -1,12 +1,13 @@
-"""Runs rows as compiled code: a host of executables in ctypes, and rows joined into batches, since compiling is slow."""
+"""Runs rows as compiled code: a host of executables in ctypes, and rows joined into batches for speed."""
 
 from __future__ import annotations
 
 import ctypes
 import dataclasses
+import itertools
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,7 @@ class _Call:
         """Three ranges, the last first."""
         del context, cost
         bounds = [total * i // 3 for i in range(4)]
-        for begin, end in reversed(list(zip(bounds[:-1], bounds[1:], strict=True))):
+        for begin, end in reversed(list(itertools.pairwise(bounds))):
             if begin < end:
                 fn(argument, begin, end)
 
@@ -184,7 +185,7 @@ class Batch:
     cases: tuple[OpCase, ...]
 
     def joined(self) -> OpCase:
-        """One row that computes all rows' results. Unknown dimensions of one name have one size, so none are joined wrongly."""
+        """One row that computes all rows' results; unknown dimensions of one name have one size."""
 
         def fn(*tensors: tf.Tensor) -> list[tf.Tensor]:
             rest, results = list(tensors), []
@@ -196,27 +197,48 @@ class Batch:
         return OpCase(self.name, fn, tuple(arg for case in self.cases for arg in case.inputs))
 
 
-def batches(cases: Iterable[OpCase], size: int) -> Iterator[Batch]:
-    """Batches of the rows that always compute: no refusals, guards, errors, or inputs with symbolic content."""
+def batches(cases: Iterable[OpCase], size: int, *, alone: Collection[str] = ()) -> Iterator[Batch]:
+    """Batches of the rows that always compute: no refusals, guards, errors, or inputs with symbolic content.
+
+    Args:
+        cases: a table.
+        size: rows of a batch.
+        alone: names of rows that do not compute at all sizes.
+    """
     plain = [
-        case for case in cases
+        case
+        for case in cases
         if not (case.refusal or case.may_guard or case.traced or any(arg.known or arg.weight for arg in case.inputs))
+        and case.name not in alone
     ]
     for start in range(0, len(plain), size):
         yield Batch(f"batch_{start // size}", tuple(plain[start : start + size]))
 
 
+def check_alone(test: absltest.TestCase, case: OpCase) -> None:
+    """One row at all its sizes, errors and guards included."""
+    host = Host(harness.lower_case(case).module)
+
+    def run(lowered: harness.Lowered, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return host.run(harness.module_inputs(lowered, arrays))
+
+    harness.check(test, case, run)
+
+
 def check_batch(test: absltest.TestCase, batch: Batch, sizes: Sequence[Sizes]) -> None:
-    """All rows of a batch at all sizes, against TensorFlow."""
-    lowered = harness.lower_case(batch.joined())
+    """All rows of a batch at all sizes, against TensorFlow. Dimensions that `sizes` does not name are 4."""
+    joined = batch.joined()
+    lowered = harness.lower_case(joined)
     host = Host(lowered.module)
-    for size in sizes:
+    for given_size in sizes:
+        size = {**dict.fromkeys(joined.names, 4), **given_size}
         rng = np.random.default_rng(sum(size.values()))
         arrays = [[arg.fill(rng, size) for arg in case.inputs] for case in batch.cases]
         results = host.run(harness.module_inputs(lowered, [item for group in arrays for item in group]))
         position = 0
         for case, given in zip(batch.cases, arrays, strict=True):
-            wanted = harness.flatten(case.fn(*(tf.constant(a, arg.dtype) for a, arg in zip(given, case.inputs, strict=True))))
+            tensors = [tf.constant(a, arg.dtype) for a, arg in zip(given, case.inputs, strict=True)]
+            wanted = harness.flatten(case.fn(*tensors))
             for array in wanted:
                 with test.subTest(case.name, **size):
                     harness.assert_close(results[position], array, case.tolerance, f"{case.name} {size} compiled")

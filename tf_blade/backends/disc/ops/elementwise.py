@@ -17,7 +17,8 @@ _UNARY_FLOAT = {
     "Erf": "erf", "Erfc": "erfc", "Exp": "exp", "Expm1": "expm1", "Floor": "floor", "IsFinite": "is_finite",
     "IsInf": "is_inf", "IsNan": "is_nan", "Log": "log", "Log1p": "log1p", "Reciprocal": "reciprocal",
     "Inv": "reciprocal", "Rint": "rint", "Round": "rint", "Rsqrt": "rsqrt", "Selu": "selu", "Sigmoid": "sigmoid",
-    "Sin": "sin", "Sinh": "sinh", "Softplus": "softplus", "Softsign": "softsign", "Sqrt": "sqrt", "Tan": "tan", "Tanh": "tanh",
+    "Sin": "sin", "Sinh": "sinh", "Softplus": "softplus", "Softsign": "softsign", "Sqrt": "sqrt",
+    "Tan": "tan", "Tanh": "tanh",
 }  # fmt: skip
 _UNARY_NUMERIC = {"Abs": "abs", "Neg": "neg", "Relu": "relu", "Relu6": "relu6", "Sign": "sign", "Square": "square"}
 _BINARY_FLOAT = {

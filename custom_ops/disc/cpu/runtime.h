@@ -1,4 +1,4 @@
-// What generated code includes: the scalar functions, the kernel templates, and small helpers of its own.
+// What all generated code includes: the scalar functions and small helpers; kernel templates come beside it as needed.
 #ifndef TF_BLADE_CUSTOM_OPS_DISC_CPU_RUNTIME_H_
 #define TF_BLADE_CUSTOM_OPS_DISC_CPU_RUNTIME_H_
 
@@ -6,14 +6,7 @@
 #include <stdint.h>
 
 #include "../ral.h"
-#include "attention.h"
-#include "conv.h"
-#include "conv_transpose.h"
-#include "depthwise.h"
-#include "dot.h"
-#include "gemm.h"
 #include "parallel.h"
-#include "pool.h"
 #include "scalar.h"
 #include "special.h"
 

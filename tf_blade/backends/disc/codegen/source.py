@@ -42,7 +42,8 @@ class SourceWriter:
         parts = [
             f"// Compiled from cluster {self.module.name}.",
             f"// inputs {len(self.module.parameters)} outputs {len(self.module.results)}",
-            '#include "custom_ops/disc/cpu/runtime.h"\n\nnamespace blade {\nnamespace {\n',
+            *includes("\n".join([*run, *init])),
+            "\nnamespace blade {\nnamespace {\n",
             *self._dims(),
             *self.constant_lines,
             "",
@@ -319,3 +320,23 @@ def weight_roots(run: Program, boundary: Collection[Value]) -> list[Value]:
         elif isinstance(item, Value):
             note([run.resolve(item)])
     return list(found)
+
+
+# The header of each kernel template, by the call that needs it: most executables use few, and each costs compile time.
+_HEADERS = {
+    "attention(ral": "attention.h",
+    "conv2d(ral": "conv.h",
+    "pack_conv_weights(ral": "conv.h",
+    "conv2d_transpose(ral": "conv_transpose.h",
+    "depthwise_conv2d(ral": "depthwise.h",
+    "dot(ral": "dot.h",
+    "gemm(ral": "gemm.h",
+    "pack_b(ral": "gemm.h",
+    "pool2d<": "pool.h",
+}
+
+
+def includes(text: str) -> list[str]:
+    """The include lines for what the text calls."""
+    needed = sorted({header for call, header in _HEADERS.items() if call in text})
+    return [f'#include "custom_ops/disc/cpu/{header}"' for header in ["runtime.h", *needed]]

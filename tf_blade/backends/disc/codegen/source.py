@@ -149,6 +149,8 @@ class SourceWriter:
     def _outputs(self) -> dict[Value, int]:
         """The output into whose buffer a computed value goes; others are copied at the end."""
         produced = {self.run.resolve(v) for group in self.run.plan.groups for v in group.outputs}
+        # An op of several results (topk) writes them all.
+        produced.update(v for item in list(produced) for v in item.op.results)
         found: dict[Value, int] = {}
         for number, value in enumerate(self.module.results):
             root = self.run.resolve(value)

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from tf_blade.inspection import Inspection, inspect
 from tf_blade.pipeline import optimize, optimize_in_memory
 from tf_blade.progress import Progress
 from tf_blade.report.report import Report
-from tf_blade.saved_model.engines import engine_reports
 from tf_blade.saved_model.graph_def import edited_graph_def, model_of_graph_def
-from tf_blade.saved_model.model import read_saved_model
 from tf_blade.settings import Settings
 
 
@@ -62,19 +61,18 @@ def optimize_graph_def(
     return edited_graph_def(model, edit), report
 
 
-def inspect_saved_model(path: str | Path, **options: Any) -> Report:
+def inspect_saved_model(path: str | Path, **options: Any) -> Inspection:
     """What is in a SavedModel: engines that it has, clusters that it would get, and why nodes stay TensorFlow.
+
+    Args:
+        path: folder of the SavedModel, optimized or not; it is only read.
+        **options: fields of `Settings`: what an optimization with these options would do.
 
     Raises:
         InvalidSavedModelError: it cannot be read.
+        TypeError: an option does not exist.
     """
-    model = read_saved_model(path)
-    present = list(engine_reports(model))
-    _, report = optimize_in_memory(model, _settings({**options, "stop_after": "clusters"}))
-    report.clusters[:0] = present
-    report.totals.engines = len(present)
-    report.totals.engine_bytes = sum(item.engine_bytes for item in present)
-    return report
+    return inspect(Path(path), _settings(options))
 
 
 def _settings(options: Mapping[str, Any]) -> Settings:

@@ -28,7 +28,7 @@ from tf_blade.passes.effects import Effects
 from tf_blade.passes.inline import inline_calls
 from tf_blade.passes.relax_control import relax_control
 from tf_blade.progress import Progress, SilentProgress
-from tf_blade.report.report import ClusterReport, FailureReport, PhaseReport, RefusalReport, Report
+from tf_blade.report.report import PLUMBING, ClusterReport, FailureReport, PhaseReport, RefusalReport, Report
 from tf_blade.rewrite.replace import Replacement, replace_clusters
 from tf_blade.saved_model.bodies import Bodies, make_edit, read_bodies
 from tf_blade.saved_model.check import check_lossless
@@ -144,6 +144,7 @@ class _Run:
     progress: Progress
     report: Report
     graphs: Mapping[str, Graph] = dataclasses.field(default_factory=dict)
+    inside: set[tuple[str, str]] = dataclasses.field(default_factory=set)
 
     @contextlib.contextmanager
     def phase(self, phase: Phase, total: int = 1) -> Iterator[None]:
@@ -220,18 +221,22 @@ class _Run:
                 self.progress.step(cluster.name)
                 piece = cut(cluster, self.settings)
                 engine = self.build_one(piece, backends)
-                self.report.clusters.append(_cluster_report(cluster, function, engine))
                 if engine is not None:
                     cuts[cluster.name], engines[cluster.name] = piece, (engine,)
-                    self.count(cluster, engine)
+                    self.record_engine(function, cluster, engine)
         return cuts, engines
 
-    def count(self, cluster: Cluster, engine: BuiltEngine) -> None:
+    def record_engine(self, function: str, cluster: Cluster, engine: BuiltEngine) -> None:
+        (item,) = (item for item in self.report.clusters if item.name == cluster.name)
+        item.backend, item.seconds, item.details = engine.backend, engine.seconds, dict(engine.details)
+        item.engine_bytes = len(engine.engine)
+        # Constants and reads of variables belong to every cluster that reads them.
+        self.inside.update((function, node.name) for node in cluster.nodes)
         totals = self.report.totals
         totals.engines += 1
-        totals.engine_bytes += len(engine.engine)
-        totals.nodes_in_engines += len(cluster.nodes)
-        totals.nominal_flops_in_engines += nominal(cluster.flops)
+        totals.engine_bytes += item.engine_bytes
+        totals.nodes_in_engines = len(self.inside)
+        totals.nominal_flops_in_engines += item.nominal_flops
 
     def build_one(self, piece: ClusterGraph, backends: Sequence[Backend]) -> BuiltEngine | None:
         """The engine of the first backend that can build one."""
@@ -245,7 +250,7 @@ class _Run:
                 reason = failure.reason
             except Exception as error:  # noqa: BLE001 - whatever a backend raises costs this cluster its engine alone
                 reason = f"{type(error).__name__}: {error}"
-            self.report.failures.append(FailureReport(piece.cluster.name, backend.name, reason))
+            self.report.build_failures.append(FailureReport(piece.cluster.name, backend.name, reason))
             if self.settings.strict:
                 raise StrictModeError(f"{backend.name} could not build cluster {piece.cluster.name}: {reason}")
         return None
@@ -277,7 +282,7 @@ class _Run:
         return {item.name for item in self.report.clusters if item.function == function}
 
     def record(self, verdicts: Mapping[str, Sequence[Verdict]], found: Mapping[str, Clustering]) -> None:
-        """Totals and refusals.
+        """Totals, clusters and refusals.
 
         Raises:
             StrictModeError: a node that a backend has a rule for was refused, in strict mode.
@@ -285,11 +290,12 @@ class _Run:
         totals = self.report.totals
         totals.bodies = len(verdicts)
         for function, items in verdicts.items():
-            totals.nodes += len(items)
+            totals.nodes += sum(item.node.op not in PLUMBING for item in items)
             totals.nominal_flops += sum(nominal(item.flops) for item in items)
             for item in items:
                 if not item.backend:
                     self.record_refusals(function, item.node, item.refusals)
+            self.report.clusters.extend(_cluster_report(cluster, function) for cluster in found[function].clusters)
             for refusal in found[function].refusals:
                 for node in refusal.nodes:
                     self.report.refusals.append(RefusalReport(node.name, node.op, function, "", refusal.reason))
@@ -345,18 +351,16 @@ def _fallback(piece: ClusterGraph, name: str) -> Graph:
     return graph
 
 
-def _cluster_report(cluster: Cluster, function: str, engine: BuiltEngine | None) -> ClusterReport:
+def _cluster_report(cluster: Cluster, function: str) -> ClusterReport:
     return ClusterReport(
         name=cluster.name,
         function=function,
-        backend=engine.backend if engine else "",
+        backend="",
         nodes=len(cluster.nodes),
         ops=dict(sorted(Counter(node.op for node in cluster.nodes).items())),
         flops=str(cluster.flops),
         nominal_flops=nominal(cluster.flops),
-        engine_bytes=len(engine.engine) if engine else 0,
-        seconds=engine.seconds if engine else 0.0,
-        details=dict(engine.details) if engine else {},
+        candidate=cluster.backend,
     )
 
 

@@ -7,15 +7,13 @@ from collections.abc import Iterator
 
 from tensorflow.core.framework import node_def_pb2
 
-from tf_blade.engines.format import read_engine
-from tf_blade.errors import EngineFormatError
-from tf_blade.report.report import ClusterReport
+from tf_blade.report.engines import EngineOpReport, engine_file_report
 from tf_blade.saved_model.model import SavedModel
 
 ENGINE_OP = "BladeEngineOp"
 
 
-def engine_reports(model: SavedModel) -> Iterator[ClusterReport]:
+def engine_reports(model: SavedModel) -> Iterator[EngineOpReport]:
     """A record of each engine op, in the order of the functions."""
     for node in model.meta_graph.graph_def.node:
         if node.op == ENGINE_OP:
@@ -26,25 +24,16 @@ def engine_reports(model: SavedModel) -> Iterator[ClusterReport]:
                 yield _report(model, name, node)
 
 
-def _report(model: SavedModel, function: str, node: node_def_pb2.NodeDef) -> ClusterReport:
-    engines = list(node.attr["engines"].list.s)
-    fallback = model.functions.get(node.attr["fallback"].func.name)
-    ops = Counter(item.op for item in fallback.node_def) if fallback is not None else Counter()
-    return ClusterReport(
+def _report(model: SavedModel, function: str, node: node_def_pb2.NodeDef) -> EngineOpReport:
+    fallback = node.attr["fallback"].func.name
+    body = model.functions.get(fallback)
+    ops = Counter(item.op for item in body.node_def) if body is not None else Counter[str]()
+    return EngineOpReport(
         name=node.attr["cluster"].s.decode(errors="replace") or node.name,
         function=function,
-        backend=", ".join(_backend(data) for data in engines),
-        nodes=sum(ops.values()),
+        node=node.name,
+        fallback=fallback,
+        fallback_nodes=sum(ops.values()),
         ops=dict(sorted(ops.items())),
-        flops="",
-        nominal_flops=0,
-        engine_bytes=sum(len(data) for data in engines),
+        engines=[engine_file_report(data) for data in node.attr["engines"].list.s],
     )
-
-
-def _backend(data: bytes) -> str:
-    try:
-        engine = read_engine(data)
-    except EngineFormatError as error:
-        return f"unreadable ({error})"
-    return f"{engine.backend} {engine.backend_version}"

@@ -1,0 +1,176 @@
+"""The engine ops that a SavedModel holds: what each engine is, takes and gives, and whether it runs on this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+from tf_blade import runtime
+from tf_blade.dtypes import DType
+from tf_blade.engines.format import EngineFile, content_hash, read_engine
+from tf_blade.engines.signature import EngineInput, SymbolInfo
+from tf_blade.errors import EngineFormatError
+from tf_blade.report import text
+from tf_blade.symbolic import DimProgram
+
+_INFIX = {"add": ("+", 1), "sub": ("-", 1), "mul": ("*", 2), "floordiv": ("//", 2), "mod": ("%", 2)}
+_FUNCTIONS = {"max": "max", "min": "min", "bcast": "broadcast"}
+_ATOM = 3
+
+
+@dataclasses.dataclass
+class EngineFileReport:
+    """One engine of an engine op.
+
+    Attributes:
+        backend: which made it; "" when the file cannot be read.
+        backend_version: of that backend.
+        ral_version: version of the interface between engine and runtime.
+        targets: instruction set levels and compute capabilities it has code for.
+        cluster_hash: of what was compiled, hexadecimal.
+        hash: of the file's content, hexadecimal, as statistics and logs name the engine.
+        bytes: size of the file.
+        sections: name and size of each.
+        symbols: unknown dimensions, with their ranges where they have one.
+        inputs: name, dtype and shape of each; the first symbol of a name binds it.
+        outputs: the same.
+        refused: why the runtime on this machine would not load it; "" when it would.
+    """
+
+    backend: str = ""
+    backend_version: str = ""
+    ral_version: int = 0
+    targets: list[str] = dataclasses.field(default_factory=list)
+    cluster_hash: str = ""
+    hash: str = ""
+    bytes: int = 0
+    sections: dict[str, int] = dataclasses.field(default_factory=dict)
+    symbols: list[str] = dataclasses.field(default_factory=list)
+    inputs: list[str] = dataclasses.field(default_factory=list)
+    outputs: list[str] = dataclasses.field(default_factory=list)
+    refused: str = ""
+
+
+@dataclasses.dataclass
+class EngineOpReport:
+    """One BladeEngineOp.
+
+    Attributes:
+        name: the cluster's.
+        function: the function body it is in, "" for the main graph.
+        node: the op's name there.
+        fallback: the function that runs when no engine does.
+        fallback_nodes: number of nodes of the fallback; 0 when the function is missing.
+        ops: how many of them there are of each op.
+        engines: in order of preference.
+    """
+
+    name: str
+    function: str
+    node: str
+    fallback: str
+    fallback_nodes: int
+    ops: dict[str, int]
+    engines: list[EngineFileReport]
+
+
+def engine_file_report(data: bytes) -> EngineFileReport:
+    """What an engine file says about itself, and whether the runtime takes it."""
+    refused = runtime.check_engine(data) or ""
+    try:
+        engine = read_engine(data)
+    except EngineFormatError as error:
+        return EngineFileReport(bytes=len(data), refused=refused or f"unreadable: {error}")
+    names = [item.name for item in engine.signature.symbols]
+    return EngineFileReport(
+        backend=engine.backend,
+        backend_version=engine.backend_version,
+        ral_version=engine.ral_version,
+        targets=_targets(engine),
+        cluster_hash=engine.cluster_hash.hex(),
+        hash=content_hash(data),
+        bytes=len(data),
+        sections={name: len(section) for name, section in engine.sections.items()},
+        symbols=[_symbol_text(item) for item in engine.signature.symbols],
+        inputs=[_input_text(item, names) for item in engine.signature.inputs],
+        outputs=[tensor_text(item.name, item.dtype, item.dims, names) for item in engine.signature.outputs],
+        refused=refused,
+    )
+
+
+def _targets(engine: EngineFile) -> list[str]:
+    levels = [f"x86-64-v{level}" if level > 1 else "x86-64" for level in engine.isa_levels]
+    return levels + [f"sm_{capability}" for capability in engine.compute_capabilities]
+
+
+def _symbol_text(item: SymbolInfo) -> str:
+    if item.max is not None:
+        return f"{item.min} <= {item.name} <= {item.max}"
+    return f"{item.name} >= {item.min}" if item.min else item.name
+
+
+def _input_text(item: EngineInput, names: Sequence[str]) -> str:
+    mark = " weight" if item.kind == "weight" else ""
+    return tensor_text(item.name, item.dtype, item.dims, names) + mark
+
+
+def tensor_text(name: str, dtype: int, dims: Iterable[DimProgram], names: Sequence[str]) -> str:
+    """A tensor as `tokens: int32[batch, 2*length]`."""
+    try:
+        kind = DType(dtype).name.lower()
+    except ValueError:
+        kind = f"dtype {dtype}"
+    return f"{name}: {kind}[{', '.join(program_text(program, names) for program in dims)}]"
+
+
+def program_text(program: DimProgram, names: Sequence[str]) -> str:
+    """A dimension's program as a formula; "?" when nothing is known of it."""
+    if not program:
+        return "?"
+    stack: list[tuple[str, int]] = []
+    for opcode, operand in program:
+        if opcode in ("const", "sym"):
+            stack.append((names[operand] if opcode == "sym" else str(operand), _ATOM if operand >= 0 else 0))
+            continue
+        right, left = stack.pop(), stack.pop()
+        stack.append(_joined(opcode, left, right))
+    return stack[-1][0]
+
+
+def _joined(opcode: str, left: tuple[str, int], right: tuple[str, int]) -> tuple[str, int]:
+    """Two formulas joined, with parentheses where the order needs them; beside each formula stands how tight it is."""
+    if opcode in _FUNCTIONS:
+        return f"{_FUNCTIONS[opcode]}({left[0]}, {right[0]})", _ATOM
+    sign, tightness = _INFIX[opcode]
+    first = left[0] if left[1] >= tightness else f"({left[0]})"
+    # a - (b - c), a // (b * c): only a sum of sums and a product of products need none on the right
+    associative = opcode == "add" or (opcode == "mul" and "/" not in right[0] and "%" not in right[0])
+    second = right[0] if right[1] > tightness or (associative and right[1] == tightness) else f"({right[0]})"
+    space = " " if tightness == 1 else ""
+    return f"{first}{space}{sign}{space}{second}", tightness
+
+
+def engine_op_lines(item: EngineOpReport) -> list[str]:
+    """An engine op as text."""
+    ops = sorted(item.ops.items(), key=lambda pair: (-pair[1], pair[0]))
+    lines = [
+        f"{item.name} in {item.function or 'the main graph'}, node {item.node}",
+        f"  fallback  {item.fallback}, {text.count(item.fallback_nodes, 'node', 'nodes')}:"
+        f" {text.first_few([f'{count} {op}' for op, count in ops], 8)}",
+    ]
+    for number, engine in enumerate(item.engines):
+        lines += _engine_lines(number, engine)
+    return lines
+
+
+def _engine_lines(number: int, engine: EngineFileReport) -> list[str]:
+    runs = f"this machine refuses it ({engine.refused})" if engine.refused else "runs on this machine"
+    if not engine.backend:
+        return [f"  engine {number}  {text.size(engine.bytes)}, {runs}"]
+    targets = ", ".join(engine.targets) or "any machine"
+    lines = [
+        f"  engine {number}  {engine.backend} {engine.backend_version} for {targets}, {text.size(engine.bytes)},"
+        f" {engine.hash[:12]}, {runs}"
+    ]
+    parts = {"symbols": engine.symbols, "inputs": engine.inputs, "outputs": engine.outputs}
+    return lines + [f"    {title:8} {text.first_few(items, 12)}" for title, items in parts.items() if items]

@@ -64,7 +64,8 @@ def _add_engine_op(graph: Graph, item: Replacement) -> Node:
     inside = set(cluster.nodes)
     for node in cluster.nodes:
         for control in node.control_inputs:
-            if control not in inside:
+            # Clusters are formed as if constants, of which each has its own, waited for nothing.
+            if control not in inside and node.op != "Const":
                 graph.add_control_input(op, control)
     return op
 
@@ -74,10 +75,12 @@ def _remove_members(graph: Graph, cluster: Cluster, op: Node, gone: dict[Node, N
     for node in reversed(cluster.nodes):
         if node in gone or any(tensor.uses or graph.is_output(tensor) for tensor in node.outputs):
             continue
+        before = node.control_inputs if node.op == "Const" else (op,)
         for waiting in node.control_uses:
             graph.remove_control_input(waiting, node)
-            if waiting is not op:
-                graph.add_control_input(waiting, op)
+            for item in before:
+                if waiting is not op:
+                    graph.add_control_input(waiting, item)
         graph.control_outputs = [(name, op if item is node else item) for name, item in graph.control_outputs]
         graph.remove_node(node)
         gone[node] = op

@@ -13,6 +13,7 @@ import sympy
 import tensorflow as tf
 
 from tf_blade import symbolic
+from tf_blade.dtypes import DType
 from tf_blade.errors import Unsupported
 from tf_blade.graph.attributes import Attr, ShapeAttr, TensorAttr
 from tf_blade.graph.graph import ARG_OP, Graph, Node, Tensor
@@ -114,10 +115,16 @@ class _Scratch:
             if node not in clones:
                 self._add_placeholders(node)
         for node, clone in clones.items():
-            for tensor in node.inputs:
+            for tensor in node.inputs[1:2] if node.op == "LookupTableFindV2" else node.inputs:
                 self.graph.append_input(clone, self.copies[tensor])
 
     def _clone(self, node: Node) -> Node:
+        """A copy without inputs. A lookup, whose own function needs to know the table, becomes a cast of its keys."""
+        if node.op == "LookupTableFindV2":
+            types: dict[str, Attr] = {"SrcT": node.inputs[1].dtype, "DstT": node.outputs[0].dtype, "Truncate": False}
+            clone = self.graph.add_node("Cast", node.name, (), types, [node.outputs[0].dtype])
+            self.copies[node.outputs[0]] = clone.outputs[0]
+            return clone
         attrs = {key: value for key, value in node.attrs.items() if key not in _DROPPED_ATTRS}
         clone = self.graph.add_node(node.op, node.name, (), attrs, [tensor.dtype for tensor in node.outputs])
         self.copies.update(zip(node.outputs, clone.outputs, strict=True))
@@ -126,8 +133,9 @@ class _Scratch:
     def _add_placeholders(self, node: Node) -> None:
         for tensor in node.outputs:
             name = self.graph.unique_name(node.name)
-            attrs: dict[str, Attr] = {"dtype": tensor.dtype, "shape": self._stated_shape(tensor)}
-            self.copies[tensor] = self.graph.add_node("Placeholder", name, (), attrs, [tensor.dtype]).outputs[0]
+            dtype = DType(tensor.dtype - 100) if tensor.dtype.is_ref else tensor.dtype
+            attrs: dict[str, Attr] = {"dtype": dtype, "shape": self._stated_shape(tensor)}
+            self.copies[tensor] = self.graph.add_node("Placeholder", name, (), attrs, [dtype]).outputs[0]
 
     def _stated_shape(self, tensor: Tensor) -> ShapeAttr:
         """What the node itself says of its output."""
@@ -140,6 +148,8 @@ class _Scratch:
         value = node.attrs.get("value")
         if isinstance(value, TensorAttr):
             return ShapeAttr(value.dims)
+        if isinstance(shape := node.attrs.get("shape"), ShapeAttr):
+            return shape
         for key in ("output_shapes", "_output_shapes"):
             shapes = node.attrs.get(key)
             if isinstance(shapes, list) and len(shapes) == len(node.outputs):
@@ -157,7 +167,7 @@ def _is_opaque(node: Node, catalog: OpCatalog) -> bool:
     """Whether a placeholder stands for the node."""
     if node.op in (ARG_OP, "ReadVariableOp") or any(True for _ in node.functions()) or catalog.is_function(node.op):
         return True
-    if any(tensor.dtype.is_ref for tensor in (*node.inputs, *node.outputs)):
+    if any(tensor.dtype.is_ref for tensor in node.outputs):
         return True
     value = node.attrs.get("value")
     if node.op == "Const" and isinstance(value, TensorAttr):

@@ -8,7 +8,7 @@ from tf_blade.clusters.device import device_type
 from tf_blade.dtypes import DType
 from tf_blade.errors import Unsupported
 from tf_blade.graph.graph import ARG_OP, Graph, Node
-from tf_blade.passes.effects import Effect, Effects
+from tf_blade.passes.effects import HANDLES, Effect, Effects
 from tf_blade.stages import Backend, Verdict
 from tf_blade.support.state import contested_reads
 
@@ -50,6 +50,8 @@ def _why_never(node: Node, effects: Effects, contested: Mapping[Node, str]) -> s
     """Why the node can be part of no engine whoever builds it, or ""."""
     if node.op == ARG_OP:
         return "it is an argument"
+    if node.op in HANDLES:
+        return "it only names a resource or an input"
     tensors = (*node.inputs, *node.outputs)
     if any(tensor.dtype.is_ref for tensor in tensors):
         return "it works on references"

@@ -217,6 +217,8 @@ def _select_rows() -> Iterator[OpCase]:
         yield OpCase(f"AddN_{t.name}", lambda *x: raw.AddN(inputs=x), (Arg(t, ("n", 3)),) * 3, tolerance(t))
         inputs = (Arg(t, ("n", 4)), Arg(t, (4,)))
         yield OpCase(f"BiasAdd_{t.name}", lambda x, b: raw.BiasAdd(value=x, bias=b), inputs, tolerance(t))
+    yield OpCase("BiasAddV1", lambda x, b: raw.BiasAddV1(value=x, bias=b), (f32("n", 4), f32(4)))
+    yield OpCase("Inv", lambda x: raw.Inv(x=x), (f32("n", 4, make=positive),))
     yield OpCase("AddN_one", lambda x: raw.AddN(inputs=[x]), (f32("n"),))
     yield OpCase("AddN_unknown", lambda *x: raw.AddN(inputs=x), (f32("n"), f32("m"), f32(1)))
     yield OpCase("BiasAdd_channels", lambda x, b: raw.BiasAdd(value=x, bias=b), (f32("n", "h", "c"), f32("c")))

@@ -303,7 +303,7 @@ class _Run:
     def record_refusals(self, function: str, node: Node, refusals: Sequence[tuple[str, Unsupported]]) -> None:
         for backend, error in refusals:
             self.report.refusals.append(RefusalReport(node.name, node.op, function, backend, error.reason))
-            if self.settings.strict and not error.reason.startswith("no rule for op"):
+            if self.settings.strict and _is_rules_own(node, backend, error.reason):
                 raise StrictModeError(f"{backend} cannot take node {node.name} ({node.op}): {error.reason}")
 
     def verify(self, src: Path, folder: Path, sample_inputs: Samples | None) -> None:
@@ -330,6 +330,15 @@ def _takes_all(backend: Backend, piece: ClusterGraph) -> bool:
     except Unsupported:
         return False
     return True
+
+
+def _is_rules_own(node: Node, backend: str, reason: str) -> bool:
+    """Whether a backend that knows the op refused this node; not that no engine could ever take it."""
+    try:
+        registry.get_backend(backend).examine(node)
+    except Unsupported as error:
+        return error.reason == reason and not reason.startswith("no rule for op")
+    return False
 
 
 def _free_name(base: str, taken: set[str]) -> str:

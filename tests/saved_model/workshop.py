@@ -13,7 +13,7 @@ import tensorflow as tf
 from tests.saved_model.models import Case
 from tf_blade.backends import registry
 from tf_blade.backends.disc.lower import examine_node
-from tf_blade.errors import BuildFailure
+from tf_blade.errors import BuildFailure, Unsupported
 from tf_blade.graph.graph import Node
 from tf_blade.settings import Settings
 from tf_blade.stages import BuiltEngine, ClusterGraph
@@ -47,8 +47,20 @@ class Broken(NoEngine):
         raise self._error("out of luck")
 
 
+class NoRelu(NoEngine):
+    """Knows Relu, and refuses it."""
+
+    name = "no_relu"
+
+    def examine(self, node: Node) -> Dim:
+        if node.op == "Relu":
+            raise Unsupported("not today")
+        return super().examine(node)
+
+
 def register() -> None:
     registry.register("no_engine", NoEngine)
+    registry.register("no_relu", NoRelu)
     registry.register("broken", Broken)
     registry.register("raising", lambda: _named(Broken(ZeroDivisionError), "raising"))
 

@@ -10,6 +10,9 @@
 #include "scalar.h"
 #include "special.h"
 
+// A lambda that never becomes a call.
+#define BLADE_LAMBDA __attribute__((always_inline))
+
 namespace blade {
 namespace {
 
@@ -114,17 +117,6 @@ BLADE_ALWAYS_INLINE float resize_weight(const ResizeAxis& axis, int64_t i) {
   const float source = rounded(resize_source(axis, i));
   return source - math::floor(source);
 }
-
-// --- reductions: NaN wins, and OpenMP knows no such maximum ---
-
-#pragma omp declare reduction(nan_max : float : omp_out = fn_maximum(omp_out, omp_in)) \
-    initializer(omp_priv = -__builtin_inff())
-#pragma omp declare reduction(nan_max : double : omp_out = fn_maximum(omp_out, omp_in)) \
-    initializer(omp_priv = -__builtin_inf())
-#pragma omp declare reduction(nan_min : float : omp_out = fn_minimum(omp_out, omp_in)) \
-    initializer(omp_priv = __builtin_inff())
-#pragma omp declare reduction(nan_min : double : omp_out = fn_minimum(omp_out, omp_in)) \
-    initializer(omp_priv = __builtin_inf())
 
 // Copies bytes, in parallel where there are many.
 inline void copy(const BladeRal* ral, void* to, const void* from, int64_t bytes) {

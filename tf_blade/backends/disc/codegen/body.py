@@ -42,17 +42,18 @@ class Branch:
 
 @dataclasses.dataclass
 class Pass:
-    """Loops over a row: `variables` outermost first; `levels[i]` are the statements inside loop i, `tail` after it.
+    """Loops over a row: `variables` outermost first; `levels[i]` are the statements inside loop i.
 
     Attributes:
-        pragma: put before the innermost loop.
-        bounds: the innermost loop's first and last (exclusive) value, where it does not run over all of its variable.
+        bounds: the outermost loop's first and last (exclusive) value, where it does not run over all of its variable.
+        lanes: accumulators of a reduction that the innermost loop keeps apart, as `name[lane]`; 0 where it keeps none.
+            Sums then have one fixed order, which a compiler can vectorize without being allowed to choose another.
     """
 
     variables: list[Atom]
     levels: list[list[Item]]
-    pragma: str = "#pragma GCC ivdep"
     bounds: tuple[str, str] | None = None
+    lanes: int = 0
 
 
 Item: TypeAlias = "Line | Branch | Pass"
@@ -214,19 +215,38 @@ class Renderer:
         return self._pass(item, 0, indent)
 
     def _pass(self, item: Pass, depth: int, indent: int) -> list[str]:
-        if depth == len(item.variables):
-            return []
         pad, atom = "  " * indent, item.variables[depth]
-        innermost = depth == len(item.variables) - 1
         assert atom.extent is not None
-        first, last = item.bounds if innermost and item.bounds else ("0", self.dim(atom.extent))
+        innermost = depth == len(item.variables) - 1
+        first, last = item.bounds if depth == 0 and item.bounds else ("0", self.dim(atom.extent))
+        if innermost and item.lanes:
+            return self._lanes(item, first, last, indent)
+        inner = [] if innermost else self._pass(item, depth + 1, indent + 1)
         return [
-            *([item.pragma] if innermost and item.pragma else []),
+            *(["#pragma GCC ivdep"] if innermost else []),
             f"{pad}for (int64_t {atom.name} = {first}; {atom.name} < {last}; ++{atom.name}) {{",
             *self.items(item.levels[depth], indent + 1),
-            *self._pass(item, depth + 1, indent + 1),
+            *inner,
             f"{pad}}}",
         ]
+
+    def _lanes(self, item: Pass, first: str, last: str, indent: int) -> list[str]:
+        """A loop in blocks of `lanes` steps, each step with its lane's accumulators; the rest uses the first lanes."""
+        pad, name, lanes = "  " * indent, item.variables[-1].name, item.lanes
+        static = first == "0" and last.isdigit()
+        lines = [
+            f"{pad}const auto step = [&](int64_t {name}, int64_t lane) BLADE_LAMBDA {{",
+            *self.items(item.levels[-1], indent + 1),
+            f"{pad}}};",
+            f"{pad}int64_t block = {first};",
+            f"{pad}for (; block + {lanes} <= {last}; block += {lanes}) {{",
+            "#pragma GCC ivdep",
+            f"{pad}  for (int64_t lane = 0; lane < {lanes}; ++lane) step(block + lane, lane);",
+            f"{pad}}}",
+        ]
+        if not (static and int(last) % lanes == 0):
+            lines += ["#pragma GCC ivdep", f"{pad}for (int64_t {name} = block; {name} < {last}; ++{name}) step({name}, {name} - block);"]
+        return [f"{pad}{{", *(f"  {line}" if not line.startswith("#") else line for line in lines), f"{pad}}}"]
 
 
 def merge_loops(items: Sequence[Item], variables: list[Atom]) -> list[Atom]:

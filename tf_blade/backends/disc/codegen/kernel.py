@@ -18,9 +18,9 @@ class Misfit(Exception):
     """Ops cannot share the kernel that was asked for; fusion then keeps them apart."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class WorkSpace:
-    """Scratch memory that a kernel needs besides its buffers: `count` elements of a C++ type."""
+    """Scratch memory that a kernel needs besides its buffers, or that several share: `count` elements of a C++ type."""
 
     ctype: str
     count: Dim
@@ -33,10 +33,10 @@ class Kernel:
 
     Attributes:
         text: the function's definition, with NAME for its name.
+        comment: the IR that it implements, as comment lines.
         arguments: what its pointer parameters are: values (of inputs, buffers or outputs), or scratch memory.
         units: number of steps of the parallel loop.
         cost: C++ expression for the nanoseconds of a step; Dims are spelled `d.field`.
-        picoseconds: estimated work of one element, for deciding what is heavy.
     """
 
     text: str
@@ -67,6 +67,7 @@ class Pointers:
         return self._names.setdefault(root, f"p{len(self._names)}")
 
     def space(self, space: WorkSpace) -> str:
+        """The pointer of scratch memory."""
         name = f"w{len(self._spaces)}"
         self._spaces[name] = space
         return name

@@ -16,6 +16,7 @@ from tf_blade.backends.disc.codegen.kernel import NAME, Context, WorkSpace
 from tf_blade.backends.disc.codegen.loop import build_loop
 from tf_blade.backends.disc.codegen.memory import Lifetime, Slot, assign
 from tf_blade.backends.disc.codegen.rows import build_rows
+from tf_blade.backends.disc.codegen.split import build_split, is_split
 from tf_blade.backends.disc.fusion.groups import Group
 from tf_blade.backends.disc.fusion.plan import Plan
 from tf_blade.backends.disc.ir.values import Value
@@ -88,7 +89,7 @@ def _calls(group: Group, context: Context, weights: Collection[Value]) -> list[C
     if group.kind == "loop":
         kernels = [build_loop(group, context)]
     elif group.kind == "rows":
-        kernels = [build_rows(group, context)]
+        kernels = build_split(group, context) if is_split(group) else [build_rows(group, context)]
     elif group.kind == "columns":
         kernels = [build_columns(group, context)]
     elif group.kind == "concat":
@@ -111,26 +112,24 @@ class Layout:
     """
 
     slots: list[Slot]
-    places: dict[object, int]
+    places: dict[Argument, int]
 
 
 def lay_out(program: Program, elsewhere: Collection[Value]) -> Layout:
     """Plans the arena for the buffers of a program that are not kept elsewhere (inputs, outputs, state)."""
-    spans: dict[object, list[int]] = {}
-    sizes: dict[object, Dim] = {}
+    spans: dict[Argument, list[int]] = {}
+    sizes: dict[Argument, Dim] = {}
     for step, call in enumerate(program.calls):
-        for place, item in enumerate(call.arguments):
+        for item in call.arguments:
             if isinstance(item, Packed) or item in elsewhere:
                 continue
-            key: object = item
             if isinstance(item, WorkSpace):
-                key = (step, place)
-                sizes[key] = dim_mul(item.count, item.size)
+                sizes[item] = dim_mul(item.count, item.size)
             elif item.kind in ("parameter", "constant"):
                 continue
             else:
-                sizes[key] = dim_mul(num_elements(item.shape), item.dtype.size)
-            span = spans.setdefault(key, [step, step])
+                sizes[item] = dim_mul(num_elements(item.shape), item.dtype.size)
+            span = spans.setdefault(item, [step, step])
             span[1] = step
     places, slots = assign([Lifetime(sizes[key], span[0], span[1]) for key, span in spans.items()])
     return Layout(slots, dict(zip(spans, places, strict=True)))
@@ -140,14 +139,14 @@ _REFERENCE = re.compile(r"\$\[(\d+)\]|@(\d+)@")
 
 
 def statements(
-    call: Call, step: int, pointer: Callable[[Argument, int, int], str], definitions: Definitions
+    call: Call, pointer: Callable[[Argument], str], definitions: Definitions
 ) -> list[str]:
     """The call's statements with names and pointers put in."""
     names = [definitions.name(item) for item in call.definitions]
 
     def replace(match: re.Match[str]) -> str:
         if match[1] is not None:
-            return pointer(call.arguments[int(match[1])], step, int(match[1]))
+            return pointer(call.arguments[int(match[1])])
         return names[int(match[2])]
 
     return [_REFERENCE.sub(replace, line) for line in call.statements]

@@ -17,7 +17,6 @@ class Reducer:
     Attributes:
         ctype: accumulator type; sums of signed integers wrap around in an unsigned one.
         identity: its value for no elements.
-        clause: OpenMP's name of the operation (`nan_max` and `nan_min` are declared in runtime.h).
         combine: C++ expression of accumulator `{a}` and operand `{b}`.
         final: C++ expression of the accumulator `{a}`, of the result's register type.
         convert: C++ expression that makes an element `{x}` an operand.
@@ -25,13 +24,16 @@ class Reducer:
 
     ctype: str
     identity: str
-    clause: str
     combine: str
     final: str
     convert: str
 
     def step(self, name: str, element: str) -> str:
         return f"{name} = {self.combine.format(a=name, b=self.convert.format(x=element))};"
+
+    def merge(self, name: str, other: str) -> str:
+        """Combines two accumulators."""
+        return f"{name} = {self.combine.format(a=name, b=other)};"
 
     def result(self, name: str) -> str:
         return self.final.format(a=name)
@@ -41,7 +43,7 @@ def reducer_of(op: Op) -> Reducer:
     """The reducer of a `reduce` op."""
     dtype, kind = op.result.dtype, op.attrs["kind"]
     if kind in ("and", "or"):
-        return Reducer("int32_t", "1" if kind == "and" else "0", "&" if kind == "and" else "|",
+        return Reducer("int32_t", "1" if kind == "and" else "0",
                        f"{{a}} {'&' if kind == 'and' else '|'} {{b}}", "{a} != 0", "static_cast<int32_t>({x})")
     wide = DType.FLOAT if dtype in HALF_TYPES else dtype
     register = register_type(dtype)
@@ -55,8 +57,7 @@ def reducer_of(op: Op) -> Reducer:
             ctype = "uint64_t" if wide.size == 8 else "uint32_t"
             final, convert = f"static_cast<{register}>({{a}})", f"static_cast<{ctype}>({{x}})"
         identity = literal(0 if kind == "sum" else 1, wide) if wide.is_float else ("0" if kind == "sum" else "1")
-        return Reducer(ctype, identity, sign, f"{{a}} {sign} {{b}}", final, convert)
+        return Reducer(ctype, identity, f"{{a}} {sign} {{b}}", final, convert)
     identity = literal((lowest if kind == "max" else highest)(wide.numpy), wide)
     fn = f"fn_{'maximum' if kind == 'max' else 'minimum'}({{a}}, {{b}})"
-    clause = f"nan_{kind}" if wide.is_float else kind
-    return Reducer(ctype, identity, clause, fn, final, convert)
+    return Reducer(ctype, identity, fn, final, convert)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tf_blade.backends.disc.codegen.affine import Atom, Lin, count, dim_mul, flatten, variable
-from tf_blade.backends.disc.codegen.body import Body, Scalar, merge_loops
+from tf_blade.backends.disc.codegen.affine import Atom, Lin, count, dim_equal, dim_mul, flatten, variable
+from tf_blade.backends.disc.codegen.body import Body, Item, Line, Pass, Scalar, merge_loops
 from tf_blade.backends.disc.codegen.ctypes_ import register_type, storage
 from tf_blade.backends.disc.codegen.elements import Elements
 from tf_blade.backends.disc.codegen.index import Index
@@ -22,7 +22,9 @@ from tf_blade.backends.disc.codegen.reduction import Reducer, reducer_of
 from tf_blade.backends.disc.fusion.groups import Domain, Group, reduction_domain
 from tf_blade.backends.disc.ir.scalar import FNS
 from tf_blade.backends.disc.ir.values import Op, Value
+from tf_blade.symbolic import Dim
 
+LANES = 32
 STACK_BYTES = 32768  # for all row buffers of a kernel
 CHEAP = 0.25  # nanoseconds of an element that is rather computed again than kept
 
@@ -73,7 +75,7 @@ def stages_of(ops: Iterable[Op]) -> dict[Value, int]:
 class RowsBuilder:
     """Writes one rows kernel; see `build_rows`."""
 
-    def __init__(self, group: Group, context: Context, buffered: dict[Value, int]) -> None:
+    def __init__(self, group: Group, context: Context, buffered: dict[Value, int], lanes: int = 0) -> None:
         assert group.domain is not None
         self.group = group
         self.context = context
@@ -88,6 +90,8 @@ class RowsBuilder:
         self.pass_number = -1
         self.buffer_names: dict[Value, tuple[str, Lin]] = {}
         self.stored: set[Value] = set()
+        self.totals: dict[Value, str] = {}
+        self.lanes = lanes
         for op in group.ops:
             self._provide(op)
 
@@ -126,7 +130,7 @@ class RowsBuilder:
         for number in range(last + 1):
             now = [op for op in reductions if self.stages[op.result] - 1 == number]
             stores = [v for v, stage in outputs.items() if stage == number]
-            self._store_rows([v for v in stores if self._is_row(v)])
+            self.store_rows([v for v in stores if self._is_row(v)])
             self._pass(number, now, [v for v in stores if not self._is_row(v)])
 
     def _is_row(self, value: Value) -> bool:
@@ -158,7 +162,7 @@ class RowsBuilder:
                        self.frame.row, ") * ", length, ";")
         return name
 
-    def _store_rows(self, values: list[Value]) -> None:
+    def store_rows(self, values: list[Value]) -> None:
         for value in values:
             index = self.frame.row_index(value)
             item = self.elements.element(value, index)
@@ -173,7 +177,7 @@ class RowsBuilder:
         self.pass_number = number
         inner = self.frame.inner or [Atom("j", 1, 2)]
         item = self.body.begin_pass(inner)
-        reducers = [self._accumulate(op) for op in reductions]
+        reducers = [self.accumulate(op) for op in reductions]
         level = item.variables[-1].level
         for value in outputs:
             index = self.frame.full_index(value)
@@ -186,29 +190,54 @@ class RowsBuilder:
                 name, flat = self.buffer_names[value]
                 self.body.emit(level, f"{name}[", flat, f"] = {text};")
                 self.stored.add(value)
-        clauses = " ".join(f"reduction({reducer.clause}:{name})" for reducer, name, _ in reducers)
-        item.pragma = f"#pragma omp simd {clauses}".rstrip() if reducers else "#pragma GCC ivdep"
-        for reducer, name, _ in reducers:
-            self.body.emit(1, f"{reducer.ctype} {name} = {reducer.identity};")
         self.body.end_pass()
-        for reducer, name, op in reducers:
-            self.results[op.result] = self.body.define(register_type(op.result.dtype), 1, reducer.result(name))
+        self.reduce(item, reducers)
         self.pass_number = -1
 
-    def _accumulate(self, op: Op) -> tuple[Reducer, str, Op]:
+    def accumulate(self, op: Op) -> tuple[Reducer, str, Op]:
+        """The step of a reduction inside the current pass."""
         reducer = reducer_of(op)
         (x,) = op.operands
         element = self.elements.element(x, self.frame.full_index(x))
         name = self.body.name("r")
         level = 1 + max(1, len(self.frame.inner))
-        self.body.emit(level, reducer.step(name, element.text))
+        self.body.emit(level, reducer.step(f"{name}[lane]" if self.lanes else name, element.text))
         return reducer, name, op
+
+    def reduce(self, item: Pass, reducers: list[tuple[Reducer, str, Op]]) -> None:
+        """Declares the accumulators before the pass that was just ended, and combines their lanes after it."""
+        before: list[Item] = []
+        item.lanes = self.lanes if reducers else 0
+        for reducer, name, op in reducers:
+            if self.lanes:
+                before.append(Line((f"{reducer.ctype} {name}[{self.lanes}];",)))
+                before.append(Line((f"for (int64_t lane = 0; lane < {self.lanes}; ++lane) {name}[lane] = {reducer.identity};",)))
+                for half in halves(self.lanes):
+                    merge = reducer.merge(f"{name}[lane]", f"{name}[lane + {half}]")
+                    self.body.emit(1, f"for (int64_t lane = 0; lane < {half}; ++lane) {merge}")
+            else:
+                before.append(Line((f"{reducer.ctype} {name} = {reducer.identity};",)))
+            total = f"{name}[0]" if self.lanes else name
+            self.totals[op.result] = total
+            self.results[op.result] = self.body.define(register_type(op.result.dtype), 1, reducer.result(total))
+        place = self.body.row.index(item)
+        self.body.row[place:place] = before
+
+
+def halves(lanes: int) -> list[int]:
+    """The steps of a tree that combines lanes: 16, 8, 4, 2, 1 for 32."""
+    return [lanes >> shift for shift in range(1, lanes.bit_length())]
+
+
+def lanes_for(length: Dim) -> int:
+    """How many accumulators a reduction over `length` elements keeps apart; 0 for one that is too short for any."""
+    if not isinstance(length, int):
+        return LANES
+    return next((lanes for lanes in (LANES, LANES // 2, LANES // 4) if length >= lanes), 0)
 
 
 def is_full(value: Value, domain: Domain) -> bool:
     """Whether a value has the elements of the domain, rather than one for each row."""
-    from tf_blade.backends.disc.codegen.affine import dim_equal
-
     return dim_equal(count(value.shape), count(domain.shape))
 
 
@@ -267,9 +296,19 @@ def build_rows(group: Group, context: Context) -> Kernel:
     """
     trial = RowsBuilder(group, context, {})
     trial.run()
-    builder = RowsBuilder(group, context, plan_buffers(trial))
+    kept = plan_buffers(trial)
+    builder = RowsBuilder(group, context, kept, lanes_after_merging(trial))
     builder.run()
     return _finish(builder)
+
+
+def lanes_after_merging(trial: RowsBuilder) -> int:
+    """The lanes that suit the innermost loop once loops are merged. Uses the trial up."""
+    if not trial.frame.inner:
+        return 0
+    length = merge_loops([*trial.body.kernel, *trial.body.row], trial.frame.inner)[-1].extent
+    assert length is not None
+    return lanes_for(length)
 
 
 def check_rows(group: Group, context: Context) -> None:
@@ -282,7 +321,7 @@ def _finish(builder: RowsBuilder) -> Kernel:
     items = [*body.kernel, *body.row]
     kept = merge_loops(items, frame.kept)
     inner = merge_loops(items, frame.inner) if frame.inner else []
-    _replace_inner(builder, frame.inner, inner)
+    replace_inner(builder, frame.inner, inner)
     render, dims = renderer(context.table)
     lines = render.items(body.kernel, 1) + row_loop(render, kept, body.row)
     ps = picoseconds(builder.group.ops, builder.group.outputs)
@@ -293,10 +332,8 @@ def _finish(builder: RowsBuilder) -> Kernel:
     return Kernel(text, comment, arguments, count(frame.domain.kept_shape), f"{length} * {ps} / 1000 + 10")
 
 
-def _replace_inner(builder: RowsBuilder, before: list[Atom], after: list[Atom]) -> None:
+def replace_inner(builder: RowsBuilder, before: list[Atom], after: list[Atom]) -> None:
     """Puts merged loop variables into the passes; a merged-away loop has no statements of its own."""
-    from tf_blade.backends.disc.codegen.body import Pass
-
     if len(before) == len(after):
         return
     for item in builder.body.row:
@@ -304,6 +341,3 @@ def _replace_inner(builder: RowsBuilder, before: list[Atom], after: list[Atom]) 
             levels = {atom.name: level for atom, level in zip(item.variables, item.levels, strict=True)}
             item.variables = list(after)
             item.levels = [levels[atom.name] for atom in after]
-
-
-__all__ = ["RowsBuilder", "build_rows", "check_rows", "dim_mul"]

@@ -114,16 +114,16 @@ class SourceWriter:
             *self._arena(layout),
         ]
 
-        def pointer(item: Argument, step: int, place: int) -> str:
-            return self._pointer(item, (step, place), outputs, layout)
+        def pointer(item: Argument) -> str:
+            return self._pointer(item, outputs, layout)
 
         light = 0
-        for step, call in enumerate(self.run.calls):
+        for call in self.run.calls:
             light += 1
             if call.heavy or light >= HEAVY_EVERY:
                 light = 0
                 lines.append("  if (ral->cancelled(ral->context)) return BLADE_CANCELLED;")
-            lines += self._block(statements(call, step, pointer, self.definitions))
+            lines += self._block(statements(call, pointer, self.definitions))
         lines += self._copies(outputs, layout)
         lines += self._epilogue()
         return lines
@@ -184,11 +184,9 @@ class SourceWriter:
             "  if (arena == nullptr) return BLADE_NO_MEMORY;",
         ]
 
-    def _pointer(
-        self, item: Argument, place: tuple[int, int], outputs: dict[Value, int], layout: Layout
-    ) -> str:
+    def _pointer(self, item: Argument, outputs: dict[Value, int], layout: Layout) -> str:
         if isinstance(item, WorkSpace):
-            return f"reinterpret_cast<{item.ctype}*>(arena + offsets[{layout.places[place]}])"
+            return f"reinterpret_cast<{item.ctype}*>(arena + offsets[{layout.places[item]}])"
         if isinstance(item, Packed):
             return f"static_cast<const float*>(state[{self.state[item]}])"
         if item.kind == "parameter":
@@ -208,7 +206,7 @@ class SourceWriter:
             if outputs.get(root) == number:
                 continue
             size = self.table.c(_bytes(value))
-            source = self._pointer(root, (-1, -1), outputs, layout)
+            source = self._pointer(root, outputs, layout)
             lines.append(f"  copy(ral, output{number}, {source}, {size});")
         return lines
 
@@ -238,11 +236,11 @@ class SourceWriter:
             *self._arena(layout),
         ]
 
-        def pointer(item: Argument, step: int, place: int) -> str:
-            return self._init_pointer(item, (step, place), layout)
+        def pointer(item: Argument) -> str:
+            return self._init_pointer(item, layout)
 
-        for step, call in enumerate(self.init.calls):
-            lines += self._block(statements(call, step, pointer, self.definitions))
+        for call in self.init.calls:
+            lines += self._block(statements(call, pointer, self.definitions))
         lines += extra
         return [*lines, "  *state_pointer = state;", *self._epilogue()]
 
@@ -289,17 +287,17 @@ class SourceWriter:
         lines = []
         for item, number in self.state.items():
             if isinstance(item, Packed):
-                source = self._init_pointer(self.run.resolve(item.source), (-1, -1), layout)
+                source = self._init_pointer(self.run.resolve(item.source), layout)
                 text = item.fill.replace("$src", source).replace("$dst", f"static_cast<char*>(state[{number}])")
                 lines.append(f"  {text}")
         return lines
 
-    def _init_pointer(self, item: Argument, place: tuple[int, int], layout: Layout) -> str:
+    def _init_pointer(self, item: Argument, layout: Layout) -> str:
         if isinstance(item, Value) and item in self.state:
             return f"static_cast<{storage(item.dtype)}*>(state[{self.state[item]}])"
         if isinstance(item, Value) and item not in layout.places and item.kind not in ("parameter", "constant"):
             raise AssertionError(f"{item} has no memory in init")
-        return self._pointer(item, place, {}, layout)
+        return self._pointer(item, {}, layout)
 
 
 def _bytes(value: Value) -> Dim:

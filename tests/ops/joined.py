@@ -16,6 +16,7 @@ from absl.testing import absltest
 
 from tests.ops import compiled, harness
 from tests.ops.harness import OpCase
+from tf_blade.settings import Settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +32,13 @@ def chunks(cases: Sequence[OpCase], size: int) -> list[tuple[Any, ...]]:
     """Rows that compute, in named groups for a parameterized test."""
     rows = [case for case in cases if not case.refusal]
     return [(f"{start // size}_{rows[start].name}", *rows[start : start + size]) for start in range(0, len(rows), size)]
+
+
+def runnable() -> tuple[str, ...]:
+    """The instruction set levels that are compiled for and that this machine has."""
+    with open("/proc/cpuinfo") as file:
+        has_avx512 = "avx512vl" in file.read()
+    return tuple(isa for isa in Settings().isas if has_avx512 or isa != "x86-64-v4")
 
 
 def check(test: absltest.TestCase, cases: Sequence[OpCase], *, isa: str = "x86-64-v3") -> None:

@@ -74,10 +74,18 @@ class SourceWriter:
         used = [f"  (void){name};" for name, _, _ in lines]
         negative = [f'  if (({" | ".join(fields)}) < 0) return "a dimension is negative";'] if fields else []
         return [
-            "struct Dims {", *members, "};\n",
-            "// Reads and checks the inputs' dimensions; gives the reason where this executable cannot take them.",
+            "struct Dims {",
+            *members,
+            "};\n",
+            "// Reads and checks the inputs' dimensions; gives the reason where this code cannot take them.",
             "BLADE_NOINLINE const char* bind(const BladeTensor* inputs, Dims& d) {",
-            "  (void)inputs;", *(f"  {line}" for line in self.bind), *derive, *used, *negative, "  return nullptr;", "}\n",
+            "  (void)inputs;",
+            *(f"  {line}" for line in self.bind),
+            *derive,
+            *used,
+            *negative,
+            "  return nullptr;",
+            "}\n",
         ]
 
     def _constant(self, value: Value) -> str:
@@ -221,7 +229,7 @@ class SourceWriter:
             ]
         kept = {item for item in self.state if isinstance(item, Value)}
         layout = lay_out(self.init, kept)
-        extra = self._pack_sources(layout)
+        packs = self._packs(layout)
         lines = [
             "int32_t init(const BladeRal* ral, const BladeTensor* inputs, void** state_pointer) {",
             "  Dims d = {};",
@@ -241,7 +249,11 @@ class SourceWriter:
 
         for call in self.init.calls:
             lines += self._block(statements(call, pointer, self.definitions))
-        lines += extra
+            # at once: a later call may reuse the memory of what is packed
+            for item in call.arguments:
+                lines += packs.pop(item, [])
+        for rest in packs.values():
+            lines += rest
         return [*lines, "  *state_pointer = state;", *self._epilogue()]
 
     def _allocate_state(self) -> list[str]:
@@ -253,15 +265,14 @@ class SourceWriter:
                 assert isinstance(item, Value)
                 size = str(_bytes(item))
             lines.append(
-                f"  state[{number}] = ral->alloc_persistent(ral->context, "
-                f"static_cast<size_t>(aligned({size})) + 64);"
+                f"  state[{number}] = ral->alloc_persistent(ral->context, static_cast<size_t>(aligned({size})) + 64);"
             )
             lines.append(f"  if (state[{number}] == nullptr) return BLADE_NO_MEMORY;")
         return lines
 
     def _check_weights(self) -> list[str]:
         lines = []
-        for value in self._weights_read():
+        for value in self.weights_read():
             number = value.op.attrs["index"]
             tests = [f"inputs[{number}].dtype == {int(value.dtype)}", f"inputs[{number}].rank == {value.rank}"]
             tests += [f"inputs[{number}].dims[{axis}] == {dim}" for axis, dim in enumerate(value.shape)]
@@ -273,7 +284,8 @@ class SourceWriter:
             ]
         return lines
 
-    def _weights_read(self) -> list[Value]:
+    def weights_read(self) -> list[Value]:
+        """The parameters that init reads."""
         found: dict[Value, None] = {}
         for item in self.init.arguments():
             if isinstance(item, Value) and item.kind == "parameter":
@@ -283,13 +295,15 @@ class SourceWriter:
                 found.setdefault(self.run.resolve(packed.source))
         return list(found)
 
-    def _pack_sources(self, layout: Layout) -> list[str]:
-        lines = []
+    def _packs(self, layout: Layout) -> dict[Argument, list[str]]:
+        """For each value that is packed, the lines that pack it."""
+        lines: dict[Argument, list[str]] = {}
         for item, number in self.state.items():
             if isinstance(item, Packed):
-                source = self._init_pointer(self.run.resolve(item.source), layout)
-                text = item.fill.replace("$src", source).replace("$dst", f"static_cast<char*>(state[{number}])")
-                lines.append(f"  {text}")
+                source = self.run.resolve(item.source)
+                text = item.fill.replace("$src", self._init_pointer(source, layout))
+                line = "  " + text.replace("$dst", f"static_cast<char*>(state[{number}])")
+                lines.setdefault(source, []).append(line)
         return lines
 
     def _init_pointer(self, item: Argument, layout: Layout) -> str:

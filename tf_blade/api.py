@@ -77,4 +77,5 @@ def inspect_saved_model(path: str | Path, **options: Any) -> Inspection:
 
 def _settings(options: Mapping[str, Any]) -> Settings:
     """Lists are taken where Settings has tuples."""
-    return Settings(**{key: tuple(value) if isinstance(value, list) else value for key, value in options.items()})
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
+    return Settings(**values)

@@ -14,10 +14,17 @@ import numpy as np
 import tensorflow as tf
 
 from tf_blade import inputs as inputs_lib
-from tf_blade.errors import InvalidSavedModelError
-from tf_blade.loaded import LoadedModel, chosen_signatures
+from tf_blade.errors import InvalidInputError, InvalidSavedModelError
+from tf_blade.loaded import LoadedModel, chosen_signatures, first_line
+from tf_blade.report import text
 
+v1 = tf.compat.v1
 Sample = Mapping[str, np.ndarray]
+Call = Callable[[], Any]
+# (batch, every other dimension) of random inputs, in the order in which they are tried
+_SIZES = ((1, 128), (8, 64), (1, 16), (8, 8))
+_WARM_UP_CALLS = 3
+_MIN_CALLS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +37,7 @@ class Timing:
         original_ms: median milliseconds of a call of the original.
         optimized_ms: the same of the optimized model.
         calls: calls of each that were timed.
+        through: how it was called: "python" for the loaded object's signature, "session" for a session's callable.
     """
 
     signature: str
@@ -37,6 +45,7 @@ class Timing:
     original_ms: float
     optimized_ms: float
     calls: int
+    through: str = "python"
 
     @property
     def ratio(self) -> float:
@@ -51,16 +60,24 @@ class Benchmark:
     timings: tuple[Timing, ...]
 
     def to_json(self) -> str:
+        """All timings, as JSON."""
         return json.dumps([{**dataclasses.asdict(item), "ratio": item.ratio} for item in self.timings], indent=2)
 
     def to_text(self) -> str:
-        lines = [f"{'signature':20} {'inputs':48} {'TensorFlow ms':>14} {'tf_blade ms':>12} {'ratio':>7}"]
-        for item in self.timings:
-            lines.append(
-                f"{item.signature:20} {item.sizes[:48]:48} {item.original_ms:14.3f} {item.optimized_ms:12.3f}"
-                f" {item.ratio:7.2f}"
+        """One row for each timing."""
+        rows = [
+            (
+                item.signature,
+                text.shorten(item.sizes, 60),
+                item.through,
+                f"{item.original_ms:.3f}",
+                f"{item.optimized_ms:.3f}",
+                f"{item.ratio:.2f}",
             )
-        return "\n".join(lines)
+            for item in self.timings
+        ]
+        head = ("signature", "inputs", "called through", "TensorFlow ms", "tf_blade ms", "ratio")
+        return "\n".join(text.table(head, rows, right=(3, 4, 5))) or "nothing to time"
 
 
 def bench_saved_model(
@@ -71,6 +88,7 @@ def bench_saved_model(
     sample_inputs: Mapping[str, Sequence[Sample]] | None = None,
     seconds: float = 3.0,
     seed: int = 0,
+    through_session: bool = False,
 ) -> Benchmark:
     """Calls both models' signatures in turn and gives the medians.
 
@@ -81,65 +99,116 @@ def bench_saved_model(
         sample_inputs: for each signature, the inputs to time (name -> array); random ones at two sizes when not given.
         seconds: time to spend on each signature and size, warm-up not counted.
         seed: of the random inputs.
+        through_session: time each also as a model server calls it: a session's callable, fed and fetched.
 
     Raises:
-        InvalidSavedModelError: a model cannot be loaded, or the original takes no random inputs.
+        InvalidSavedModelError: a model cannot be loaded.
+        InvalidInputError: the original takes no random inputs, or not the given ones.
         UnknownSignatureError: a named signature does not exist.
     """
     original, optimized = LoadedModel(src), LoadedModel(dst)
+    sessions = (_Session(original), _Session(optimized)) if through_session else None
     timings = []
     for signature in chosen_signatures(original, signatures):
         for sample in (sample_inputs or {}).get(signature) or _samples(original, signature, seed):
-            timings.append(_time_one(original, optimized, signature, sample, seconds))
+            _check_accepted(original, signature, sample)
+            timings.append(
+                _time(
+                    signature,
+                    sample,
+                    [_call(model, signature, sample) for model in (original, optimized)],
+                    seconds,
+                    "python",
+                )
+            )
+            if sessions is not None:
+                timings.append(
+                    _time(signature, sample, [item.call(signature, sample) for item in sessions], seconds, "session")
+                )
     return Benchmark(tuple(timings))
 
 
 def _samples(model: LoadedModel, signature: str, seed: int) -> list[Sample]:
-    specs = model.inputs(signature)
-    found: list[Sample] = []
-    for batch, other in ((1, 128), (8, 64), (1, 16), (8, 8)):
+    for specs in inputs_lib.with_ranks(model.inputs(signature)):
         axes = {axis for spec in specs for axis, dim in enumerate(spec.shape or ()) if dim is None}
-        sizes = {axis: batch if axis == 0 else other for axis in axes}
-        for sample in inputs_lib.candidates(specs, sizes, seed):
-            try:
-                model.run(signature, sample)
-            except (tf.errors.OpError, ValueError):
-                continue
-            found.append(sample)
-            break
-        if len(found) == (2 if axes else 1):
+        found: list[Sample] = []
+        for batch, other in _SIZES:
+            sizes = {axis: other if axis else batch for axis in axes}
+            accepted = (item for item in inputs_lib.candidates(specs, sizes, seed) if _accepts(model, signature, item))
+            found.extend(sample for sample in [next(accepted, None)] if sample is not None)
+            if len(found) == (2 if axes else 1):
+                break
+        if found:
             return found
-    if not found:
-        raise InvalidSavedModelError(f"signature {signature!r} takes no random inputs; give sample inputs")
-    return found
+    raise InvalidInputError(f"signature {signature!r} of {model.path} takes no random inputs; give sample inputs")
 
 
-def _time_one(original: LoadedModel, optimized: LoadedModel, signature: str, sample: Sample, seconds: float) -> Timing:
-    calls = [_call(model, signature, sample) for model in (original, optimized)]
+def _accepts(model: LoadedModel, signature: str, sample: Sample) -> bool:
+    try:
+        model.run(signature, sample)
+    except (tf.errors.OpError, ValueError):
+        return False
+    return True
+
+
+def _check_accepted(model: LoadedModel, signature: str, sample: Sample) -> None:
+    try:
+        model.run(signature, sample)
+    except (tf.errors.OpError, ValueError) as error:
+        raise InvalidInputError(
+            f"signature {signature!r} of {model.path} rejects its input: {first_line(error)}"
+        ) from error
+
+
+def _time(signature: str, sample: Sample, calls: Sequence[Call], seconds: float, through: str) -> Timing:
     for call in calls:
-        for _ in range(3):
+        for _ in range(_WARM_UP_CALLS):
             call()
     times: tuple[list[float], list[float]] = ([], [])
     stop = time.perf_counter() + seconds
-    while time.perf_counter() < stop or len(times[0]) < 5:
+    while time.perf_counter() < stop or len(times[0]) < _MIN_CALLS:
         # the order alternates, so that neither always follows the other's cache contents
         for index in (0, 1) if len(times[0]) % 2 == 0 else (1, 0):
             start = time.perf_counter()
             calls[index]()
             times[index].append(time.perf_counter() - start)
-    sizes = ", ".join(f"{name}{list(value.shape)}" for name, value in sorted(sample.items()))
+    sizes = ", ".join(f"{name}{list(np.shape(value))}" for name, value in sorted(sample.items()))
     medians = [statistics.median(item) * 1e3 for item in times]
-    return Timing(signature, sizes, medians[0], medians[1], len(times[0]))
+    return Timing(signature, sizes, medians[0], medians[1], len(times[0]), through)
 
 
-def _call(model: LoadedModel, signature: str, sample: Sample) -> Callable[[], Any]:
+def _call(model: LoadedModel, signature: str, sample: Sample) -> Call:
+    """A call of the signature as a Python user makes it, with tensors that are there already."""
     function, tensors = model.function(signature), model.tensors(signature, sample)
 
     def call() -> Any:
-        outputs = function(**tensors)
-        for value in outputs.values():
-            # a small fetch makes sure that the call is over
-            value.shape.as_list()
-        return outputs
+        # reading the values waits for whatever has not been computed yet
+        return [value.numpy() for value in function(**tensors).values()]
 
     return call
+
+
+class _Session:
+    """A SavedModel loaded by TF1's loader, as model servers do."""
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+        threads = tf.config.threading.get_intra_op_parallelism_threads()
+        with tf.Graph().as_default():
+            self._session = v1.Session(config=v1.ConfigProto(intra_op_parallelism_threads=threads))
+            try:
+                self._meta_graph = v1.saved_model.load(self._session, ["serve"], model.path)
+            except (OSError, LookupError, TypeError, ValueError, RuntimeError, tf.errors.OpError) as error:
+                raise InvalidSavedModelError(
+                    f"TensorFlow cannot load {model.path} into a session: {first_line(error)}"
+                ) from error
+
+    def call(self, signature: str, sample: Sample) -> Call:
+        """A call that feeds arrays and fetches arrays."""
+        spec = self._meta_graph.signature_def[signature]
+        names = sorted(spec.inputs)
+        specs = {item.name: item for item in self._model.inputs(signature)}
+        fetches = [spec.outputs[name].name for name in sorted(spec.outputs)]
+        function = self._session.make_callable(fetches, feed_list=[spec.inputs[name].name for name in names])
+        values = [np.asarray(sample[name], dtype=specs[name].dtype) for name in names]
+        return lambda: function(*values)

@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from tf_blade import observe
+from tf_blade import observe, runtime
 from tf_blade.errors import TfBladeError
 from tf_blade.settings import Settings
 
 EXIT_OK, EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+# Settings that decide what an optimization would do.
+_INSPECT_SETTINGS = ("backends", "signatures", "min_cluster_nodes", "min_cluster_gain_us", "weight_bytes")
 Sample = dict[str, np.ndarray]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; gives the exit status: 0 done, 1 an error (one line on standard error), 2 usage, 130 Ctrl-C."""
     arguments = _parser().parse_args(argv)
-    # TensorFlow reads these once, when it is imported
+    # TensorFlow reads it once, when it is imported
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         observe.configure()
+        _load_tensorflow()
         return int(arguments.run(arguments))
-    except (TfBladeError, ValueError) as error:
+    except BrokenPipeError:
+        # Whoever read the output has seen enough. What is left in Python's buffer must not be written at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_ERROR
+    except (TfBladeError, OSError) as error:
         print(f"tf-blade: {error}", file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
@@ -64,9 +73,12 @@ def _add_setting(parser: argparse.ArgumentParser, field: dataclasses.Field[Any])
     if isinstance(field.default, bool):
         parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=field.default, help=text)
     elif isinstance(field.default, (int, float, str)):
-        parser.add_argument(flag, type=type(field.default), default=field.default, help=f"{text} (%(default)s)")
+        shown = "" if field.default == "" else " (%(default)s)"
+        parser.add_argument(flag, type=type(field.default), default=field.default, help=f"{text}{shown}")
     else:
-        parser.add_argument(flag, type=_names, default=field.default, metavar="A,B", help=text)
+        default: tuple[str, ...] = field.default or ()  # type: ignore[assignment]
+        shown = f" ({','.join(default)})" if default else ""
+        parser.add_argument(flag, type=_names, default=field.default, metavar="A,B", help=f"{text}{shown}")
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -77,6 +89,9 @@ def _add_inspect(commands: Any) -> None:
     parser = commands.add_parser("inspect", help="clusters, engines and reasons, of any SavedModel, optimized or not")
     parser.add_argument("path", help="folder of the SavedModel")
     parser.add_argument("--json", action="store_true", help="print as JSON")
+    for field in dataclasses.fields(Settings):
+        if field.name in _INSPECT_SETTINGS:
+            _add_setting(parser, field)
     parser.set_defaults(run=_inspect)
 
 
@@ -94,6 +109,7 @@ def _add_bench(commands: Any) -> None:
     _add_pair(parser)
     parser.add_argument("--seconds", type=float, default=3.0, help="time for each signature and size (%(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="intra-op threads; TensorFlow's choice when 0")
+    parser.add_argument("--callable", action="store_true", help="also call as a server does, through a session")
     parser.set_defaults(run=_bench)
 
 
@@ -114,7 +130,7 @@ def _optimize(arguments: argparse.Namespace) -> int:
 
     values = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(Settings)}
     samples = _read_inputs(arguments.sample_inputs, arguments.src)
-    with progress_bar(enabled=not arguments.quiet and sys.stderr.isatty()) as progress:
+    with progress_bar(enabled=not arguments.quiet) as progress:
         report = api.optimize_saved_model(
             arguments.src, arguments.dst, sample_inputs=samples, progress=progress, **values
         )
@@ -125,8 +141,9 @@ def _optimize(arguments: argparse.Namespace) -> int:
 def _inspect(arguments: argparse.Namespace) -> int:
     from tf_blade import api
 
-    report = api.inspect_saved_model(arguments.path)
-    print(report.to_json() if arguments.json else report.to_text())
+    values = {name: getattr(arguments, name) for name in _INSPECT_SETTINGS}
+    inspection = api.inspect_saved_model(arguments.path, **values)
+    print(inspection.to_json() if arguments.json else inspection.to_text())
     return EXIT_OK
 
 
@@ -159,46 +176,56 @@ def _bench(arguments: argparse.Namespace) -> int:
         sample_inputs=_read_inputs(arguments.inputs, arguments.src),
         seconds=arguments.seconds,
         seed=arguments.seed,
+        through_session=arguments.callable,
     )
     print(result.to_json() if arguments.json else result.to_text())
     return EXIT_OK
 
 
 def _read_inputs(path: str | None, model: str) -> dict[str, list[Sample]] | None:
-    """Sample inputs by signature, from an .npz of arrays named 'signature/input', or 'input' for every signature that
-    has all of the inputs.
+    """Sample inputs by signature, from an .npz.
 
     Raises:
         TfBladeError: the file cannot be read, or fits no signature.
     """
     if path is None:
         return None
-    if not pathlib.Path(path).is_file():
-        raise TfBladeError(f"there is no file {path}; give an .npz of arrays named 'signature/input'")
-    try:
-        # pickled objects would run code
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, AttributeError) as error:
-        raise TfBladeError(f"{path} is no .npz of plain arrays: {error}") from error
-    return _by_signature(arrays, path, model)
+    from tf_blade.inputs import read_samples
+    from tf_blade.saved_model.model import read_saved_model
+
+    signatures = {name: sorted(signature.inputs) for name, signature in read_saved_model(model).signatures()}
+    return read_samples(pathlib.Path(path), signatures)
 
 
-def _by_signature(arrays: Sample, path: str, model: str) -> dict[str, list[Sample]]:
-    from tf_blade.loaded import LoadedModel
+def _load_tensorflow() -> None:
+    """Loads TensorFlow and the op library, quietly."""
+    with _filtered_stderr():
+        runtime.load()
+        import tensorflow as tf
+    # Its Python side warns of what is deprecated in its own code.
+    tf.get_logger().setLevel("ERROR")
 
-    result: dict[str, list[Sample]] = {}
-    loaded = LoadedModel(model)
-    for signature in loaded.signatures:
-        names = [spec.name for spec in loaded.inputs(signature)]
-        sample = {name: arrays.get(f"{signature}/{name}", arrays.get(name)) for name in names}
-        if names and all(value is not None for value in sample.values()):
-            result[signature] = [{name: value for name, value in sample.items() if value is not None}]
-    if not result:
-        raise TfBladeError(f"{path} has no array for {model}; it has {', '.join(sorted(arrays)) or 'none'}")
-    return result
+
+@contextlib.contextmanager
+def _filtered_stderr() -> Iterator[None]:
+    """Keeps what TensorFlow's libraries tell about themselves while they are loaded off standard error; they write it
+    past Python, and no setting stops it.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
+            file.seek(0)
+            for line in file.read().decode(errors="replace").splitlines(keepends=True):
+                if not line.startswith(("I0000 ", "WARNING: All log messages before absl::InitializeLog()")):
+                    sys.stderr.write(line)
 
 
 if __name__ == "__main__":
-    entry: Callable[[], int] = main
-    sys.exit(entry())
+    sys.exit(main())

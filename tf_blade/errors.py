@@ -23,6 +23,10 @@ class UnknownSignatureError(TfBladeError):
     """A signature was named that the SavedModel does not have."""
 
 
+class InvalidInputError(TfBladeError):
+    """Inputs were given that the model's signature does not take."""
+
+
 class LosslessCheckError(TfBladeError):
     """The written SavedModel differs from the source where it must not; nothing was published."""
 

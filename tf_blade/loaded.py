@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from tf_blade import runtime
-from tf_blade.errors import InvalidSavedModelError, UnknownSignatureError
+from tf_blade.errors import InvalidInputError, InvalidSavedModelError, UnknownSignatureError
 from tf_blade.inputs import InputSpec
+from tf_blade.saved_model.model import read_saved_model
 
 
 class LoadedModel:
@@ -19,12 +20,11 @@ class LoadedModel:
 
     def __init__(self, path: str | pathlib.Path) -> None:
         runtime.load()
-        if not pathlib.Path(path).is_dir():
-            raise InvalidSavedModelError(f"{path} is no folder; give the folder that holds saved_model.pb")
+        read_saved_model(path)  # says better than TensorFlow's loader what is wrong with a folder
         try:
             self._model: Any = tf.saved_model.load(str(path))
-        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
-            raise InvalidSavedModelError(f"TensorFlow cannot load {path}: {error}") from error
+        except (OSError, LookupError, TypeError, ValueError, AttributeError, tf.errors.OpError) as error:
+            raise InvalidSavedModelError(f"TensorFlow cannot load {path}: {first_line(error)}") from error
         self.path = str(path)
 
     @property
@@ -52,15 +52,54 @@ class LoadedModel:
         )
 
     def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The outputs, by name. TensorFlow's errors come through."""
-        function = self.function(signature)
-        results = function(**self.tensors(signature, inputs))
+        """The outputs, by name. TensorFlow's errors come through.
+
+        Raises:
+            InvalidInputError: the signature does not take these inputs.
+        """
+        results = self.function(signature)(**self.tensors(signature, inputs))
         return {name: np.asarray(value) for name, value in results.items()}
 
     def tensors(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        """The arrays as tensors of the signature's types."""
+        """The arrays as tensors of the signature's types.
+
+        Raises:
+            InvalidInputError: the signature does not take these inputs.
+        """
+        specs = {spec.name: spec for spec in self.inputs(signature)}
+        if specs.keys() != inputs.keys():
+            wanted, given = (", ".join(sorted(names)) or "none" for names in (specs, inputs))
+            raise InvalidInputError(f"signature {signature!r} takes the inputs {wanted}; given are {given}")
+        for name, value in inputs.items():
+            check_fits(specs[name], np.asarray(value), signature)
         _, keywords = self.function(signature).structured_input_signature
         return {name: tf.constant(value, dtype=keywords[name].dtype) for name, value in inputs.items()}
+
+
+def check_fits(spec: InputSpec, value: np.ndarray, signature: str) -> None:
+    """Checks that an array can be given to an input.
+
+    Raises:
+        InvalidInputError: its type or its shape is another.
+    """
+    wanted = "[?]" if spec.shape is None else str(["?" if dim is None else dim for dim in spec.shape]).replace("'", "")
+    kind = "string" if spec.dtype.kind == "O" else spec.dtype.name
+    fits = spec.shape is None or (
+        len(spec.shape) == value.ndim
+        and all(dim is None or dim == size for dim, size in zip(spec.shape, value.shape, strict=True))
+    )
+    if spec.dtype.kind == "O":
+        same_type = value.dtype.kind in "OSU"
+    else:
+        same_type = value.dtype == spec.dtype or bool(np.can_cast(value.dtype, spec.dtype, casting="same_kind"))
+    if not fits or not same_type:
+        given = f"{value.dtype}{list(value.shape)}"
+        raise InvalidInputError(f"input {spec.name!r} of signature {signature!r} is {kind}{wanted}; given is {given}")
+
+
+def first_line(error: Exception) -> str:
+    """An error's first line; TensorFlow adds pages of node names and stacks."""
+    return str(error).strip().split("\n")[0] or type(error).__name__
 
 
 def _dims(shape: Any) -> tuple[int | None, ...] | None:

@@ -10,6 +10,8 @@ import logging
 import os
 from collections.abc import Mapping
 
+from tf_blade.errors import TfBladeError
+
 CHANNELS: Mapping[str, str] = {
     "pipeline": "the phases and their times",
     "saved_model": "what was read, written and checked",
@@ -39,7 +41,7 @@ def levels(spec: str) -> dict[str, int]:
     """What each channel named in a TF_BLADE_LOGS value shows.
 
     Raises:
-        ValueError: it names a channel that does not exist.
+        TfBladeError: it names a channel that does not exist.
     """
     chosen: dict[str, int] = {}
     for item in filter(None, (part.strip() for part in spec.split(","))):
@@ -47,7 +49,7 @@ def levels(spec: str) -> dict[str, int]:
         name = item.lstrip("+")
         names = list(CHANNELS) if name == "all" else [name]
         if any(one not in CHANNELS for one in names):
-            raise ValueError(f"{ENVIRONMENT}: no log channel {name!r}; there are {', '.join(CHANNELS)}")
+            raise TfBladeError(f"{ENVIRONMENT} names no log channel: {name!r}; there are all, {', '.join(CHANNELS)}")
         chosen.update(dict.fromkeys(names, level))
     return chosen
 
@@ -56,7 +58,7 @@ def configure(spec: str | None = None) -> None:
     """Applies TF_BLADE_LOGS (or `spec`). Messages go to standard error, one line each.
 
     Raises:
-        ValueError: it names a channel that does not exist.
+        TfBladeError: it names a channel that does not exist.
     """
     chosen = levels(os.environ.get(ENVIRONMENT, "") if spec is None else spec)
     root = logging.getLogger("tf_blade")

@@ -319,8 +319,10 @@ class _Run:
         )
         if not result.ok:
             raise VerificationError(f"results differ from the original's; nothing was published\n{result.to_text()}")
-        for name in result.inconclusive:
-            self.report.notes.append(f"signature {name} was not verified: the original rejects random inputs")
+        for name, reason in result.inconclusive.items():
+            self.report.notes.append(f"{name} was not verified: {reason}")
+        for reason, count in result.fallbacks.items():
+            self.report.notes.append(f"{count} of {result.calls} calls of engines fell back in verification: {reason}")
 
 
 def _takes_all(backend: Backend, piece: ClusterGraph) -> bool:

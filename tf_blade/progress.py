@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -32,7 +33,7 @@ class SilentProgress:
 
 
 class BarProgress:
-    """A bar on standard error."""
+    """A bar on standard error: the phase, its steps, and what is being worked on."""
 
     def __init__(self) -> None:
         self._bar: tqdm.tqdm[None] | None = None
@@ -62,8 +63,8 @@ class BarProgress:
 
 @contextlib.contextmanager
 def progress_bar(*, enabled: bool) -> Iterator[Progress]:
-    """A bar while the block runs; silent when not enabled."""
-    if not enabled:
+    """A bar while the block runs; silent when not enabled, or when standard error is no terminal."""
+    if not enabled or not sys.stderr.isatty():
         yield SilentProgress()
         return
     bar = BarProgress()

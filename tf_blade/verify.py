@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tf_blade import inputs as inputs_lib
-from tf_blade import observe
-from tf_blade.loaded import LoadedModel, chosen_signatures
+from tf_blade import observe, runtime
+from tf_blade.compare import relative_error, tolerance
+from tf_blade.errors import InvalidInputError
+from tf_blade.loaded import LoadedModel, chosen_signatures, first_line
+from tf_blade.report import text
 
 Sample = Mapping[str, np.ndarray]
+Arrays = Mapping[str, np.ndarray]
 _log = observe.logger("verify")
+_REJECTED = "the original rejects random inputs; give sample inputs"
+_UNSTABLE = "the original gives other results each time it is loaded"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +37,7 @@ class OutputError:
         error: largest absolute difference, relative to the original output's largest magnitude; infinite when shapes,
             types, NaNs or non-float values differ.
         ok: whether the error is within the tolerance.
+        message: what is wrong, where a number does not say it.
     """
 
     signature: str
@@ -36,6 +45,7 @@ class OutputError:
     sizes: str
     error: float
     ok: bool
+    message: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +54,18 @@ class Verification:
 
     Attributes:
         errors: one entry for each output of each call.
-        inconclusive: signatures that the original model rejected every generated input of; give sample inputs for them.
+        inconclusive: what could not be compared, and why: signatures that the original model rejected every generated
+            input of, and "signature/output" where the original does not agree with itself.
+        calls: calls of engine ops during the comparison.
+        engine_runs: those of them that an engine served.
+        fallbacks: the others, by reason.
     """
 
     errors: tuple[OutputError, ...]
-    inconclusive: tuple[str, ...]
+    inconclusive: Mapping[str, str]
+    calls: int = 0
+    engine_runs: int = 0
+    fallbacks: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -59,33 +76,42 @@ class Verification:
         return max((item.error for item in self.errors), default=0.0)
 
     def worst(self) -> dict[tuple[str, str], OutputError]:
-        """The largest error of each (signature, output)."""
+        """The largest error of each (signature, output); one that is wrong before one that is not."""
         result: dict[tuple[str, str], OutputError] = {}
         for item in self.errors:
             key = (item.signature, item.output)
-            if key not in result or item.error > result[key].error:
+            if key not in result or (not item.ok, item.error) > (not result[key].ok, result[key].error):
                 result[key] = item
         return result
 
     def to_json(self) -> str:
-        return json.dumps(
-            {
-                "ok": self.ok,
-                "max_error": self.max_error,
-                "inconclusive": list(self.inconclusive),
-                "errors": [dataclasses.asdict(item) for item in self.errors],
-            },
-            indent=2,
-        )
+        """Everything, as JSON. Infinite errors are null, since JSON has no infinity."""
+        errors = [{**dataclasses.asdict(item), "error": _finite(item.error)} for item in self.errors]
+        result: dict[str, Any] = {
+            "ok": self.ok,
+            "max_error": _finite(self.max_error),
+            "inconclusive": dict(self.inconclusive),
+            "engine_ops": {"calls": self.calls, "engine_runs": self.engine_runs, "fallbacks": dict(self.fallbacks)},
+            "errors": errors,
+        }
+        return json.dumps(result, indent=2)
 
     def to_text(self) -> str:
-        lines = [f"{'signature':24} {'output':24} {'largest error':>14}  at"]
-        for (signature, output), item in sorted(self.worst().items()):
-            mark = "" if item.ok else "  WRONG"
-            lines.append(f"{signature:24} {output:24} {item.error:14.3e}  {item.sizes}{mark}")
-        for name in self.inconclusive:
-            lines.append(f"{name:24} not compared: the original rejects random inputs; give sample inputs")
-        return "\n".join(lines)
+        """One row for each output, with the inputs at which it is worst."""
+        rows = [
+            (signature, output, "ok" if item.ok else "WRONG", f"{item.error:.1e}", item.sizes, item.message)
+            for (signature, output), item in sorted(self.worst().items())
+        ]
+        lines = text.table(("signature", "output", "", "largest error", "at", ""), rows, right=(3,))
+        lines += [f"{name} was not compared: {reason}" for name, reason in self.inconclusive.items()]
+        if self.calls:
+            reasons = "".join(f"; {count} fell back: {reason}" for reason, count in self.fallbacks.items())
+            lines.append(f"engines served {self.engine_runs} of {self.calls} calls of engine ops{reasons}")
+        return "\n".join(lines) or "nothing to compare"
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def verify_saved_model(
@@ -110,72 +136,144 @@ def verify_saved_model(
 
     Raises:
         InvalidSavedModelError: one of the models cannot be loaded.
-        UnknownSignatureError: a named signature does not exist.
+        InvalidInputError: the original does not take a sample input.
+        UnknownSignatureError: a named signature does not exist, or the optimized model lacks one.
     """
     original, optimized = LoadedModel(src), LoadedModel(dst)
-    errors: list[OutputError] = []
-    inconclusive: list[str] = []
+    before = _counters()
+    calls: list[_Call] = []
+    inconclusive: dict[str, str] = {}
     for signature in chosen_signatures(original, signatures):
         samples = (sample_inputs or {}).get(signature)
-        pairs = _given(original, signature, samples) if samples else _generated(original, signature, seed)
-        for sample, expected in pairs:
-            found = optimized.run(signature, sample)
-            errors.extend(_compare(signature, sample, expected, found, rtol))
-        if not pairs:
-            inconclusive.append(signature)
-    return Verification(tuple(errors), tuple(inconclusive))
+        made = _given(original, signature, samples) if samples else _generated(original, signature, seed)
+        mine = [_Call(signature, sample, expected, *_found(optimized, signature, sample)) for sample, expected in made]
+        if not mine:
+            inconclusive[signature] = _REJECTED
+        calls.extend(mine)
+    errors = [error for call in calls for error in call.errors(rtol)]
+    if not all(error.ok for error in errors):
+        unstable = _unstable(LoadedModel(src), calls, rtol)
+        inconclusive.update({f"{signature}/{output}": _UNSTABLE for signature, output in unstable})
+        errors = [item for item in errors if not _excused(item, unstable)]
+    after = _counters()
+    fallbacks = {reason: count - before[2].get(reason, 0) for reason, count in after[2].items()}
+    result = Verification(
+        errors=tuple(errors),
+        inconclusive=inconclusive,
+        calls=after[0] - before[0],
+        engine_runs=after[1] - before[1],
+        fallbacks={reason: count for reason, count in fallbacks.items() if count},
+    )
+    _log.info("%d outputs compared, largest error %.1e", len(errors), result.max_error)
+    return result
 
 
-def _given(model: LoadedModel, signature: str, samples: Sequence[Sample]) -> list[tuple[Sample, dict[str, np.ndarray]]]:
-    return [(sample, model.run(signature, sample)) for sample in samples]
+@dataclasses.dataclass(frozen=True)
+class _Call:
+    """One call of both models; `message` says why the optimized model gave nothing."""
 
+    signature: str
+    sample: Sample
+    expected: Arrays
+    found: Arrays
+    message: str
 
-def _generated(model: LoadedModel, signature: str, seed: int) -> list[tuple[Sample, dict[str, np.ndarray]]]:
-    """Random inputs that the original accepts, with its outputs."""
-    specs = model.inputs(signature)
-    pairs: list[tuple[Sample, dict[str, np.ndarray]]] = []
-    if any(spec.shape is None for spec in specs):
-        return pairs
-    for number, sizes in enumerate(inputs_lib.size_grid(specs)):
-        for sample in inputs_lib.candidates(specs, sizes, seed + number):
-            try:
-                expected = model.run(signature, sample)
-            except (tf.errors.OpError, ValueError) as error:
-                _log.info("%s rejects inputs of sizes %s: %s", signature, sizes, str(error).split("\n")[0])
+    def errors(self, rtol: float) -> Iterator[OutputError]:
+        """One entry for each output of either model."""
+        sizes = ", ".join(f"{name}{list(np.shape(value))}" for name, value in sorted(self.sample.items()))
+        for name in sorted({*self.expected, *self.found}):
+            wanted, got = self.expected.get(name), self.found.get(name)
+            if wanted is None or got is None:
+                lacking = "the original lacks it" if wanted is None else "the optimized model lacks it"
+                yield OutputError(self.signature, name, sizes, math.inf, False, self.message or lacking)
                 continue
-            pairs.append((sample, expected))
-            break
+            error = relative_error(wanted, got)
+            message = "" if math.isfinite(error) else _difference(wanted, got)
+            yield OutputError(self.signature, name, sizes, error, error <= tolerance(wanted, rtol), message)
+
+
+def _difference(expected: np.ndarray, found: np.ndarray) -> str:
+    """What differs in kind."""
+    if expected.dtype != found.dtype:
+        return f"{found.dtype} instead of {expected.dtype}"
+    if expected.shape != found.shape:
+        return f"shape {list(found.shape)} instead of {list(expected.shape)}"
+    if expected.dtype.kind in "fc" and np.any(np.isfinite(expected) != np.isfinite(found)):
+        return "NaNs or infinities are at other places"
+    return f"{np.count_nonzero(expected != found)} of {expected.size} values differ"
+
+
+def _given(model: LoadedModel, signature: str, samples: Sequence[Sample]) -> list[tuple[Sample, Arrays]]:
+    pairs: list[tuple[Sample, Arrays]] = []
+    for sample in samples:
+        try:
+            pairs.append((sample, model.run(signature, sample)))
+        except (tf.errors.OpError, ValueError) as error:
+            raise InvalidInputError(
+                f"signature {signature!r} of {model.path} rejects a sample input: {first_line(error)}"
+            ) from error
     return pairs
 
 
-def _compare(
-    signature: str, sample: Sample, expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray], rtol: float
-) -> list[OutputError]:
-    sizes = ", ".join(f"{name}{list(value.shape)}" for name, value in sorted(sample.items()))
-    errors = []
-    for name in sorted(expected):
-        error = relative_error(expected[name], found[name]) if name in found else float("inf")
-        tolerance = max(rtol, _PRECISION.get(expected[name].dtype.name, 0.0))
-        errors.append(OutputError(signature, name, sizes, error, error <= tolerance))
-    return errors
+def _generated(model: LoadedModel, signature: str, seed: int) -> list[tuple[Sample, Arrays]]:
+    """Random inputs that the original accepts, with its outputs."""
+    for specs in inputs_lib.with_ranks(model.inputs(signature)):
+        pairs: list[tuple[Sample, Arrays]] = []
+        for number, sizes in enumerate(inputs_lib.size_grid(specs)):
+            pair = _first_accepted(model, signature, inputs_lib.candidates(specs, sizes, seed + number))
+            if pair is None:
+                _log.info("%s rejects inputs of sizes %s", signature, sizes)
+            else:
+                pairs.append(pair)
+        if pairs:
+            return pairs
+    return []
 
 
-# float types of half width: a few units in the last place
-_PRECISION = {"float16": 4e-3, "bfloat16": 3e-2}
+def _first_accepted(model: LoadedModel, signature: str, candidates: Iterator[Sample]) -> tuple[Sample, Arrays] | None:
+    for sample in candidates:
+        try:
+            return sample, model.run(signature, sample)
+        except (tf.errors.OpError, ValueError) as error:
+            _log.debug("%s: %s", signature, first_line(error))
+    return None
 
 
-def relative_error(expected: np.ndarray, found: np.ndarray) -> float:
-    """Largest |expected - found| over the largest finite |expected|; infinite where they differ in kind."""
-    if expected.shape != found.shape or expected.dtype != found.dtype:
-        return float("inf")
-    if expected.dtype.kind not in "fcV" or expected.dtype == object:
-        return 0.0 if np.array_equal(expected, found) else float("inf")
-    a, b = expected.astype(np.float64), found.astype(np.float64)
-    finite = np.isfinite(a)
-    if not np.array_equal(a[~finite], b[~finite], equal_nan=True) or not np.all(np.isfinite(b[finite])):
-        return float("inf")
-    if not np.any(finite):
-        return 0.0
-    difference = float(np.max(np.abs(a[finite] - b[finite])))
-    scale = float(np.max(np.abs(a[finite])))
-    return difference / scale if scale > 0 else difference
+def _found(model: LoadedModel, signature: str, sample: Sample) -> tuple[Arrays, str]:
+    """The optimized model's outputs, or why there are none."""
+    try:
+        return model.run(signature, sample), ""
+    except (tf.errors.OpError, ValueError, InvalidInputError) as error:
+        return {}, f"the optimized model fails: {first_line(error)}"
+
+
+def _unstable(twin: LoadedModel, calls: Sequence[_Call], rtol: float) -> dict[tuple[str, str], float]:
+    """Outputs in which the original, loaded again and called in the same order, does not agree with itself, and how far
+    it is off.
+    """
+    unstable: dict[tuple[str, str], float] = {}
+    for call in calls:
+        again, message = _found(twin, call.signature, call.sample)
+        repeated = dataclasses.replace(call, found=again, message=message)
+        for item in repeated.errors(rtol):
+            if not item.ok:
+                key = (item.signature, item.output)
+                unstable[key] = max(item.error, unstable.get(key, 0.0))
+    return unstable
+
+
+def _excused(item: OutputError, unstable: Mapping[tuple[str, str], float]) -> bool:
+    """Whether the original differs from itself as this does: random numbers excuse other numbers, no other shape."""
+    error = unstable.get((item.signature, item.output))
+    return error is not None and (math.isfinite(item.error) or not math.isfinite(error))
+
+
+def _counters() -> tuple[int, int, dict[str, int]]:
+    """Calls of all engine ops in this process so far, those that engines served, and the others by reason."""
+    calls, runs, fallbacks = 0, 0, dict[str, int]()
+    for cluster in runtime.runtime_stats()["clusters"]:
+        calls += cluster["calls"]
+        runs += cluster["engine_runs"]
+        for reason, count in cluster["fallbacks"].items():
+            fallbacks[reason] = fallbacks.get(reason, 0) + count
+    return calls, runs, fallbacks

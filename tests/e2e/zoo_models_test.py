@@ -12,7 +12,7 @@ from absl.testing import absltest, parameterized
 
 import tf_blade
 from tests import zoo
-from tf_blade.verify import relative_error
+from tf_blade.compare import relative_error
 
 TOLERANCE = 1e-4
 # The number of clusters that each model's graph allows: what must stay TensorFlow (strings, tables, loops, suppression)

@@ -9,7 +9,6 @@ from typing import Any
 
 from tf_blade.report import text
 
-
 # Nodes that only stand for something given from outside: they are counted nowhere, and the text leaves them out.
 PLUMBING = frozenset({"_Arg", "Placeholder", "VarHandleOp"})
 

@@ -39,7 +39,10 @@ def guarded_module() -> Module:
 
 def guarded_inputs(b: int = 2, s: int = 3, n: int = 4) -> list[np.ndarray]:
     return [
-        np.ones((b, s), np.float32), np.ones((s, 2 * b), np.float32), np.array([n, s], np.int32), np.ones((s, 3), np.float32)
+        np.ones((b, s), np.float32),
+        np.ones((s, 2 * b), np.float32),
+        np.array([n, s], np.int32),
+        np.ones((s, 3), np.float32),
     ]
 
 
@@ -50,9 +53,7 @@ class GuardTest(absltest.TestCase):
     def setUpClass(cls) -> None:
         super().setUpClass()
         module = guarded_module()
-        cls.runner = LoadedExecutable(
-            codegen_kit.build(module), parameters=module.parameters, results=module.results
-        )
+        cls.runner = LoadedExecutable(codegen_kit.build(module), parameters=module.parameters, results=module.results)
 
     def test_takes_what_it_was_compiled_for(self) -> None:
         for b, s, n in ((2, 3, 4), (1, 1, 1), (0, 5, 2), (7, 0, 3)):
@@ -64,7 +65,7 @@ class GuardTest(absltest.TestCase):
 
     def test_refuses_other_ranks_types_and_dimensions(self) -> None:
         good = guarded_inputs()
-        changes = {
+        changes: dict[str, tuple[int, np.ndarray]] = {
             "rank": (0, np.ones((2, 3, 1), np.float32)),
             "type": (0, np.ones((2, 3), np.float64)),
             "repeated dimension": (1, np.ones((4, 4), np.float32)),
@@ -122,13 +123,14 @@ class SymbolsTest(parameterized.TestCase):
                 [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment, cwd=root
             )
             hashes.add(done.stdout)
-        self.assertLen(hashes, 1)
+        self.assertEqual(len(hashes), 1)
 
 
 class ToolchainTest(absltest.TestCase):
     def test_missing_compiler(self) -> None:
-        with mock.patch.dict(os.environ, {"TF_BLADE_CXX": "no-such-compiler"}), self.assertRaisesRegex(
-            BuildFailure, "no-such-compiler"
+        with (
+            mock.patch.dict(os.environ, {"TF_BLADE_CXX": "no-such-compiler"}),
+            self.assertRaisesRegex(BuildFailure, "no-such-compiler"),
         ):
             toolchain.build("", ("x86-64-v3",))
 

@@ -53,7 +53,9 @@ def random_inputs(module: Module, sizes: Mapping[str, int], seed: int = 0) -> li
 
 def compare(got: np.ndarray, want: np.ndarray, what: str, scale: float = 1.0) -> None:
     """AssertionError unless both are the same within the type's tolerance, NaN and infinities included."""
-    assert got.shape == want.shape and got.dtype == want.dtype, f"{what}: {got.dtype}{got.shape}, not {want.dtype}{want.shape}"
+    assert got.shape == want.shape and got.dtype == want.dtype, (
+        f"{what}: {got.dtype}{got.shape}, not {want.dtype}{want.shape}"
+    )
     if want.dtype.kind not in "fV" and want.dtype.name != "bfloat16":
         np.testing.assert_array_equal(got, want, what)
         return
@@ -73,8 +75,12 @@ def build(module: Module) -> bytes:
 
 
 def check(
-    module: Module, sizes: Sequence[Mapping[str, int]] = ({},), *, inputs: Sequence[np.ndarray] | None = None,
-    seed: int = 0, scale: float = 1.0,
+    module: Module,
+    sizes: Sequence[Mapping[str, int]] = ({},),
+    *,
+    inputs: Sequence[np.ndarray] | None = None,
+    seed: int = 0,
+    scale: float = 1.0,
 ) -> bytes:
     """Compiles a module and compares it with the interpreter for each set of sizes, level and number of threads.
 

@@ -48,13 +48,13 @@ def sources(b: Builder) -> list[Value]:
     steps = b.iota((B, S), 1, DType.INT32)
     return [
         steps,
-        b.dims([B, S, 3, B * S], DType.INT64),
+        b.dims(np.array([B, S, 3, B * S], object), DType.INT64),
         b.binary("add", table, b.scalar(2, DType.INT32)),
         b.binary("add", x, b.convert(steps, DType.FLOAT)),
         b.full(3.5, DType.DOUBLE, (S, B)),
         b.constant(np.zeros((0, 3), np.float32)),
         b.elementwise("select", b.binary("less", steps, b.scalar(2, DType.INT32)), x, b.elementwise("neg", x)),
-        b.reshape(b.dims([floordiv(B + S, 2)], DType.INT32), ()),
+        b.reshape(b.dims(np.array([floordiv(B + S, 2)], object), DType.INT32), ()),
     ]
 
 
@@ -78,7 +78,9 @@ def gathers(b: Builder) -> list[Value]:
 def reductions(b: Builder) -> list[Value]:
     x = b.parameter(DType.FLOAT, (B, S, 40))
     n = b.parameter(DType.INT32, (B, S, 3))
-    results = [b.reduce(kind, x, axes) for kind in ("sum", "max", "min") for axes in ([2], [1], [0], [0, 1], [1, 2], [0, 2])]
+    results = [
+        b.reduce(kind, x, axes) for kind in ("sum", "max", "min") for axes in ([2], [1], [0], [0, 1], [1, 2], [0, 2])
+    ]
     results += [b.reduce(kind, n, axes) for kind in ("sum", "prod", "max", "min") for axes in ([2], [0], [0, 1, 2])]
     mask = b.binary("less", n, b.scalar(2, DType.INT32))
     results += [b.reduce("and", mask, [1, 2]), b.reduce("or", mask, [0])]
@@ -147,6 +149,23 @@ def dots(b: Builder) -> list[Value]:
     ]
 
 
+def epilogues(b: Builder) -> list[Value]:
+    x = b.parameter(DType.FLOAT, (B, S, 24))
+    w = b.parameter(DType.FLOAT, (24, 9), weight=True)
+    table = b.parameter(DType.FLOAT, (3, 9), weight=True)
+    ids = b.parameter(DType.INT32, (B, S))
+    steps = b.parameter(DType.INT32, (9,))
+    half = b.binary("floor_div", steps, b.scalar(2, DType.INT32))
+    gathered = b.binary("add", b.dot(x, w), b.gather(table, ids, 0))
+    y = b.dot(x, b.elementwise("neg", w))
+    return [
+        b.binary("mul", gathered, b.convert(half, DType.FLOAT)),
+        b.binary("mul", y, b.elementwise("sigmoid", y)),
+        b.transpose(b.reshape(b.dot(x, w), (B, S, 3, 3)), (0, 2, 1, 3)),
+        b.binary("add", b.transpose(b.dot(x, w), (0, 2, 1)), b.scalar(1, DType.FLOAT)),
+    ]
+
+
 def pads(b: Builder) -> list[Value]:
     x = b.parameter(DType.FLOAT, (4, 5, 3))
     n = b.parameter(DType.INT32, (B, 6))
@@ -169,7 +188,7 @@ def resizes(b: Builder) -> list[Value]:
 
 
 MODULES: dict[str, Callable[[Builder], list[Value]]] = {
-    fn.__name__: fn for fn in (movement, sources, gathers, reductions, stitches, special, dots, pads, resizes)
+    fn.__name__: fn for fn in (movement, sources, gathers, reductions, stitches, special, dots, epilogues, pads, resizes)
 }
 
 
@@ -200,9 +219,16 @@ class OpsTest(parameterized.TestCase):
         dtype, b = DType[dtype_name], Builder()
         x = b.parameter(dtype, (B, S, 12))
         w = b.parameter(dtype, (12, 5), weight=True)
-        results = [b.softmax(x), b.reduce("sum", x, [2]), b.reduce("max", x, [0]), b.dot(x, w),
-                   b.layer_norm(x, None, None, 1e-3), b.cumulative("sum", x, 1), b.binary("add", x, b.scalar(1.5, dtype)),
-                   *b.topk(x, 3, DType.INT32)]
+        results = [
+            b.softmax(x),
+            b.reduce("sum", x, [2]),
+            b.reduce("max", x, [0]),
+            b.dot(x, w),
+            b.layer_norm(x, None, None, 1e-3),
+            b.cumulative("sum", x, 1),
+            b.binary("add", x, b.scalar(1.5, dtype)),
+            *b.topk(x, 3, DType.INT32),
+        ]
         codegen_kit.check(b.module("floats", results), SIZES, scale=4.0)
 
 

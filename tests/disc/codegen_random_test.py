@@ -41,9 +41,27 @@ class Dag:
         return self.random.choice(recent if self.random.random() < 0.75 else self.values)
 
     def grow(self, steps: int) -> None:
-        kinds = (self.unary, self.binary, self.binary, self.binary, self.reshape, self.transpose, self.slice, self.pad,
-                 self.concat, self.reduce, self.reduce, self.reduce, self.softmax, self.gather, self.cumulative, self.dot,
-                 self.widen, self.norm, self.select)
+        kinds = (
+            self.unary,
+            self.binary,
+            self.binary,
+            self.binary,
+            self.reshape,
+            self.transpose,
+            self.slice,
+            self.pad,
+            self.concat,
+            self.reduce,
+            self.reduce,
+            self.reduce,
+            self.softmax,
+            self.gather,
+            self.cumulative,
+            self.dot,
+            self.widen,
+            self.norm,
+            self.select,
+        )
         while steps:
             value = self.random.choice(kinds)(self.pick())
             if value is not None and value.rank <= 5:
@@ -155,7 +173,10 @@ class Dag:
 class RandomTest(absltest.TestCase):
     @hypothesis.given(seed=st.integers(0, 2**31))
     @hypothesis.settings(
-        max_examples=6, deadline=None, derandomize=True, phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+        max_examples=6,
+        deadline=None,
+        derandomize=True,
+        phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     def test_batches_of_dags(self, seed: int) -> None:

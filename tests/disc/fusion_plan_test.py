@@ -74,7 +74,9 @@ class PlanTest(absltest.TestCase):
         x = b.parameter(DType.FLOAT, (B, 64))
         w = b.parameter(DType.FLOAT, (64, 64), weight=True)
         folded = b.elementwise("exp", b.binary("mul", w, b.reduce("sum", w, [1], keepdims=True)))
-        self.assertEqual(kernels(b, b.dot(x, folded), b.binary("add", x, b.reduce("max", folded, [0]))), ["dot", "loop"])
+        self.assertEqual(
+            kernels(b, b.dot(x, folded), b.binary("add", x, b.reduce("max", folded, [0]))), ["dot", "loop"]
+        )
 
 
 if __name__ == "__main__":

@@ -85,7 +85,8 @@ inline ResizeAxis resize_axis(int64_t size_in, int64_t size_out, bool align_corn
   return {scale, size_in, align_corners, half_pixel_centers};
 }
 
-// The products below are rounded before what follows, as TensorFlow's are: a fused multiply-add would be another result.
+// The products below are rounded before what follows, as TensorFlow's are: a fused multiply-add would be another
+// result.
 BLADE_ALWAYS_INLINE float rounded(float x) {
   asm("" : "+x"(x));
   return x;
@@ -116,6 +117,63 @@ BLADE_ALWAYS_INLINE int64_t resize_upper(const ResizeAxis& axis, int64_t i) {
 BLADE_ALWAYS_INLINE float resize_weight(const ResizeAxis& axis, int64_t i) {
   const float source = rounded(resize_source(axis, i));
   return source - math::floor(source);
+}
+
+// --- reductions ---
+
+// How two accumulators combine, for numbers and for vectors of them. NaN wins against numbers.
+struct FoldSum {
+  template <class V>
+  static BLADE_ALWAYS_INLINE V of(V a, V b) {
+    return a + b;
+  }
+};
+struct FoldProd {
+  template <class V>
+  static BLADE_ALWAYS_INLINE V of(V a, V b) {
+    return a * b;
+  }
+};
+struct FoldMax {
+  template <class V>
+  static BLADE_ALWAYS_INLINE V of(V a, V b) {
+    return (a > b) | (a != a) ? a : b;
+  }
+};
+struct FoldMin {
+  template <class V>
+  static BLADE_ALWAYS_INLINE V of(V a, V b) {
+    return (a < b) | (a != a) ? a : b;
+  }
+};
+struct FoldAnd {
+  template <class V>
+  static BLADE_ALWAYS_INLINE V of(V a, V b) {
+    return a & b;
+  }
+};
+struct FoldOr {
+  template <class V>
+  static BLADE_ALWAYS_INLINE V of(V a, V b) {
+    return a | b;
+  }
+};
+
+// Combines kLanes accumulators as a tree: lane i with lane i + kLanes / 2, and so on.
+template <class Op, int kLanes, class T>
+BLADE_ALWAYS_INLINE T fold(T* lanes) {
+  if constexpr (kLanes == 1) {
+    return lanes[0];
+  } else if constexpr (kLanes <= 4) {
+    for (int i = 0; i < kLanes / 2; ++i) lanes[i] = Op::of(lanes[i], lanes[i + kLanes / 2]);
+    return fold<Op, kLanes / 2>(lanes);
+  } else {
+    // Compilers unroll the loop before they vectorize it, into a slow chain of comparisons.
+    typedef T Half __attribute__((vector_size(sizeof(T) * (kLanes / 2)), aligned(sizeof(T)), may_alias));
+    Half* halves = reinterpret_cast<Half*>(lanes);
+    halves[0] = Op::of(halves[0], halves[1]);
+    return fold<Op, kLanes / 2>(lanes);
+  }
 }
 
 // Copies bytes, in parallel where there are many.

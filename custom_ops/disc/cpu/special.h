@@ -147,8 +147,8 @@ BLADE_NOINLINE int32_t topk(const BladeRal* ral, const T* x, T* values, I* indic
   return BLADE_OK;
 }
 
-// result = x, then for each row of updates in order: result[indices[row]] combined with it. Parallel over the columns of
-// rows, so that updates of one place keep their order.
+// result = x, then for each row of updates in order: result[indices[row]] combined with it. Parallel over the columns
+// of rows, so that updates of one place keep their order.
 template <class Combine, class S, class I>
 BLADE_NOINLINE void scatter(const BladeRal* ral, const S* x, const I* indices, const S* updates, S* result,
                             int64_t depth, const int64_t* limits, int64_t rows, int64_t columns, int64_t total,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import pathlib
 import tempfile
 import threading
@@ -31,9 +32,15 @@ _SET_ERROR = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)
 
 class _Ral(ctypes.Structure):
     _fields_ = [
-        ("version", ctypes.c_uint32), ("num_threads", ctypes.c_int32), ("context", _POINTER), ("alloc", _ALLOC),
-        ("alloc_persistent", _ALLOC), ("alloc_output", _ALLOC_OUTPUT), ("parallel_for", _PARALLEL_FOR),
-        ("cancelled", _CANCELLED), ("set_error", _SET_ERROR),
+        ("version", ctypes.c_uint32),
+        ("num_threads", ctypes.c_int32),
+        ("context", _POINTER),
+        ("alloc", _ALLOC),
+        ("alloc_persistent", _ALLOC),
+        ("alloc_output", _ALLOC_OUTPUT),
+        ("parallel_for", _PARALLEL_FOR),
+        ("cancelled", _CANCELLED),
+        ("set_error", _SET_ERROR),
     ]
 
 
@@ -47,8 +54,11 @@ class _Variant(ctypes.Structure):
 
 class _Executable(ctypes.Structure):
     _fields_ = [
-        ("ral_version", ctypes.c_uint32), ("num_inputs", ctypes.c_int32), ("num_outputs", ctypes.c_int32),
-        ("num_variants", ctypes.c_int32), ("variants", ctypes.POINTER(_Variant)),
+        ("ral_version", ctypes.c_uint32),
+        ("num_inputs", ctypes.c_int32),
+        ("num_outputs", ctypes.c_int32),
+        ("num_variants", ctypes.c_int32),
+        ("variants", ctypes.POINTER(_Variant)),
     ]
 
 
@@ -102,8 +112,15 @@ class _Host:
         self._threads = threads
         self._fail, self._cancel = fail_alloc, cancel
         self.ral = _Ral(
-            1, threads, None, _ALLOC(self._alloc), _ALLOC(self._alloc_persistent), _ALLOC_OUTPUT(self._alloc_output),
-            _PARALLEL_FOR(self._parallel_for), _CANCELLED(lambda _: int(self._cancel)), _SET_ERROR(self._set_error),
+            1,
+            threads,
+            None,
+            _ALLOC(self._alloc),
+            _ALLOC(self._alloc_persistent),
+            _ALLOC_OUTPUT(self._alloc_output),
+            _PARALLEL_FOR(self._parallel_for),
+            _CANCELLED(lambda _: int(self._cancel)),
+            _SET_ERROR(self._set_error),
         )
 
     def _alloc(self, _: int, bytes_: int) -> int | None:
@@ -128,7 +145,7 @@ class _Host:
         """Uneven parts, so that code which relies on how work is cut shows."""
         del cost
         cuts = sorted({0, total, *(total * (2 * i + 1) // (2 * self._threads) for i in range(self._threads))})
-        parts = list(zip(cuts, cuts[1:], strict=False))
+        parts = list(itertools.pairwise(cuts))
         if self._threads == 1:
             work(arg, 0, total)  # type: ignore[operator]
             return
@@ -152,7 +169,12 @@ class LoadedExecutable:
     """
 
     def __init__(
-        self, image: bytes, *, parameters: Sequence[Value], results: Sequence[Value], isa: int | None = None,
+        self,
+        image: bytes,
+        *,
+        parameters: Sequence[Value],
+        results: Sequence[Value],
+        isa: int | None = None,
         threads: int = 1,
     ) -> None:
         self._parameters, self._results = list(parameters), list(results)
@@ -185,9 +207,7 @@ class LoadedExecutable:
         self._check(self._variant.init(ctypes.byref(host.ral), tensors, ctypes.byref(state)), host)
         self._state, self._kept = state, host.kept
 
-    def run(
-        self, inputs: Sequence[np.ndarray], *, fail_alloc: bool = False, cancel: bool = False
-    ) -> list[np.ndarray]:
+    def run(self, inputs: Sequence[np.ndarray], *, fail_alloc: bool = False, cancel: bool = False) -> list[np.ndarray]:
         """The outputs; runs init first where that has not been done.
 
         Raises:

@@ -21,12 +21,34 @@ from tf_blade.errors import BuildFailure, EnvironmentError_
 ALLOWED_SYMBOLS = frozenset({"memcpy", "memmove", "memset", "memcmp"})
 TIMEOUT_SECONDS = 600
 FLAGS = (
-    "-std=c++17", "-O3", "-fPIC", "-fno-exceptions", "-fno-rtti", "-fno-math-errno", "-fno-trapping-math",
-    "-ffp-contract=fast", "-fopenmp-simd", "-fvisibility=hidden", "-fno-asynchronous-unwind-tables", "-fno-stack-protector",
-    "-fno-threadsafe-statics", "-fno-ident", "-ffunction-sections", "-fno-plt", "-U_FORTIFY_SOURCE", "-w", "-g0",
+    "-std=c++17",
+    "-O3",
+    "-fPIC",
+    "-fno-exceptions",
+    "-fno-rtti",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-ffp-contract=fast",
+    "-fopenmp-simd",
+    "-fvisibility=hidden",
+    "-fno-asynchronous-unwind-tables",
+    "-fno-stack-protector",
+    "-fno-threadsafe-statics",
+    "-fno-ident",
+    "-ffunction-sections",
+    "-fno-plt",
+    "-U_FORTIFY_SOURCE",
+    "-w",
+    "-g0",
 )
 LINK_FLAGS = (
-    "-shared", "-nostdlib", "-nostartfiles", "-Wl,--build-id=none", "-Wl,--gc-sections", "-Wl,-z,noexecstack", "-Wl,-s",
+    "-shared",
+    "-nostdlib",
+    "-nostartfiles",
+    "-Wl,--build-id=none",
+    "-Wl,--gc-sections",
+    "-Wl,-z,noexecstack",
+    "-Wl,-s",
     "-Wl,-z,relro,-z,now",
 )
 # Of each level: the compiler's name, the number in BladeVariant, and further flags.
@@ -119,17 +141,19 @@ def _entry(text: str, levels: Sequence[str]) -> str:
         for n in numbers
     ]
     rows = ", ".join(f"{{{n}, tf_blade_init_v{n}, tf_blade_run_v{n}}}" for n in numbers)
-    return "\n".join([
-        '#include "custom_ops/disc/ral.h"',
-        *externs,
-        f"static const BladeVariant kVariants[] = {{{rows}}};",
-        "static const BladeExecutable kExecutable = "
-        f"{{TF_BLADE_RAL_VERSION, {inputs}, {outputs}, {len(numbers)}, kVariants}};",
-        'extern "C" __attribute__((visibility("default"))) const BladeExecutable* tf_blade_executable(void) {',
-        "  return &kExecutable;",
-        "}",
-        "",
-    ])
+    return "\n".join(
+        [
+            '#include "custom_ops/disc/ral.h"',
+            *externs,
+            f"static const BladeVariant kVariants[] = {{{rows}}};",
+            "static const BladeExecutable kExecutable = "
+            f"{{TF_BLADE_RAL_VERSION, {inputs}, {outputs}, {len(numbers)}, kVariants}};",
+            'extern "C" __attribute__((visibility("default"))) const BladeExecutable* tf_blade_executable(void) {',
+            "  return &kExecutable;",
+            "}",
+            "",
+        ]
+    )
 
 
 def undefined_symbols(image: bytes) -> set[str]:

@@ -23,10 +23,12 @@ def bind_symbols(module: Module, table: DimTable) -> list[str]:
     lines: list[str] = []
     later: list[tuple[Dim, str, str]] = []
     for number, parameter in enumerate(module.parameters):
-        lines.append(_require(
-            f"inputs[{number}].dtype == {int(parameter.dtype)} && inputs[{number}].rank == {parameter.rank}",
-            f"input {number} is not {parameter.type}",
-        ))
+        lines.append(
+            _require(
+                f"inputs[{number}].dtype == {int(parameter.dtype)} && inputs[{number}].rank == {parameter.rank}",
+                f"input {number} is not {parameter.type}",
+            )
+        )
         for axis, dim in enumerate(parameter.shape):
             _meet(dim, f"inputs[{number}].dims[{axis}]", f"dimension {axis} of input {number}", table, lines, later)
     static = [item for item in later if isinstance(item[0], int)]

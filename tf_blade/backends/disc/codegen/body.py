@@ -245,7 +245,10 @@ class Renderer:
             f"{pad}}}",
         ]
         if not (static and int(last) % lanes == 0):
-            lines += ["#pragma GCC ivdep", f"{pad}for (int64_t {name} = block; {name} < {last}; ++{name}) step({name}, {name} - block);"]
+            lines += [
+                "#pragma GCC ivdep",
+                f"{pad}for (int64_t {name} = block; {name} < {last}; ++{name}) step({name}, {name} - block);",
+            ]
         return [f"{pad}{{", *(f"  {line}" if not line.startswith("#") else line for line in lines), f"{pad}}}"]
 
 

@@ -48,7 +48,7 @@ class Call:
     """One step.
 
     Attributes:
-        statements: C++ lines; `$[0]`, `$[1]`, … stand for the arguments' pointers and `@0@`, … for the definitions' names.
+        statements: C++ lines; `$[0]`, … stand for the arguments' pointers and `@0@`, … for the definitions' names.
             They may use `ral`, `d` (the Dims), `error` (an int32_t) and `code` (an int32_t that, when set to anything
             but BLADE_OK, ends the run).
         arguments: what the pointers point to.

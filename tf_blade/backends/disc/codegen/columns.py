@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from tf_blade.backends.disc.codegen.affine import Atom, Lin, count, dim_mul, flatten, variable
 from tf_blade.backends.disc.codegen.body import Body, Scalar, merge_loops
 from tf_blade.backends.disc.codegen.ctypes_ import register_type
@@ -66,7 +68,7 @@ def build_columns(group: Group, context: Context) -> Kernel:
         return body.define(register_type(op.result.dtype), 2, reducer_of(op).result(name))
 
     for op in reductions:
-        elements.providers[op.result] = lambda index, op=op: reduced(op, index)
+        elements.providers[op.result] = functools.partial(reduced, op)
     accumulate = body.begin_pass([*frame.reduced, frame.column])
     accumulate.bounds = ("first", "last")
     for op in reductions:
@@ -91,7 +93,7 @@ def _finish(group: Group, context: Context, frame: _Frame, body: Body, pointers:
     render, dims = renderer(context.table)
     width = frame.domain.shape[-1]
     lines = render.items(body.kernel, 1) + row_loop(render, kept, body.row, blocks=width, block=COLUMNS)
-    rows = count(tuple(atom.extent for atom in kept))  # type: ignore[misc]
+    rows = count(tuple(atom.extent for atom in kept))
     table = context.table
     size = f"min64({table.c(width)}, {COLUMNS}) * {table.c(count(frame.domain.inner_shape))}"
     cost = f"{size} * {picoseconds(group.ops, group.outputs)} / 1000 + 10"

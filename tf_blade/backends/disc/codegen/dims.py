@@ -1,4 +1,4 @@
-"""The executable's dimensions: every Dim that generated code needs is a field of `struct Dims`, computed once a call."""
+"""The executable's dimensions: each Dim that generated code needs is a field of `struct Dims`, computed once."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""One element of a value as C++ statements: fused ops are functions of an index, composed until something is in memory."""
+"""One element of a value as C++ statements: fused ops are functions of an index, composed down to what is in memory."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection
 
 import numpy as np
@@ -24,7 +25,7 @@ class Elements:
     Attributes:
         body: where statements go.
         ops: the ops computed here; all other values are read from memory.
-        providers: for values with a source of their own (an accumulator, a row buffer); None falls through to computing.
+        providers: for values with a source of their own (an accumulator, a row buffer); None means: compute it.
     """
 
     def __init__(self, body: Body, ops: Collection[Op], pointers: Pointers, table: DimTable) -> None:
@@ -67,8 +68,10 @@ class Elements:
     # --- maths ----------------------------------------------------------------------------------------------------
     def elementwise(self, value: Value, index: Index) -> Scalar:
         op = value.op
-        operands = [self.element(item, Index(item.shape, flat=index.flat) if item.shape != index.shape else index)
-                    for item in op.operands]
+        operands = [
+            self.element(item, Index(item.shape, flat=index.flat) if item.shape != index.shape else index)
+            for item in op.operands
+        ]
         fn = FNS[op.attrs["fn"]]
         level = max((item.level for item in operands), default=0)
         arguments = [item.text for item in operands]
@@ -96,7 +99,7 @@ class Elements:
         parts: list[object] = []
         for dim in content:
             parts.extend([f"static_cast<{kind}>(", dim, "), "])
-        self.body.emit_kernel(f"const {kind} {name}[] = {{", *parts, "};")  # type: ignore[arg-type]
+        self.body.emit_kernel(f"const {kind} {name}[] = {{", *parts, "};")
         return self.body.define(kind, flat.level, f"{name}[", flat, "]")
 
     # --- movement -------------------------------------------------------------------------------------------------
@@ -111,9 +114,9 @@ class Elements:
     def _broadcast_axis(self, lin: Lin, dim: object, wide: object) -> Lin:
         if dim == 1:
             return ZERO
-        if dim_equal(dim, wide):  # type: ignore[arg-type]
+        if dim_equal(dim, wide):
             return lin
-        step = self.table.raw(f"{self.table.c(dim, '')} == 1 ? 0 : 1", f"stride along {dim}")  # type: ignore[arg-type]
+        step = self.table.raw(f"{self.table.c(dim, '')} == 1 ? 0 : 1", f"stride along {dim}")
         return lin.times(step)
 
     def reshape(self, value: Value, index: Index) -> Scalar:
@@ -148,12 +151,21 @@ class Elements:
             if low == 0 and high == 0:
                 continue
             level = max(level, lin.level)
-            text = [" & " if conditions else "", "(static_cast<uint64_t>(", moved, ") < static_cast<uint64_t>(",
-                    x.shape[axis], "))"]
+            text = [
+                " & " if conditions else "",
+                "(static_cast<uint64_t>(",
+                moved,
+                ") < static_cast<uint64_t>(",
+                x.shape[axis],
+                "))",
+            ]
             conditions.extend(text)
         default = self.element(fill, Index((), ()))
         return self.body.conditional(
-            register_type(value.dtype), default, level, tuple(conditions),  # type: ignore[arg-type]
+            register_type(value.dtype),
+            default,
+            level,
+            tuple(conditions),
             lambda: self.element(x, Index(x.shape, tuple(source))),
         )
 
@@ -180,7 +192,7 @@ class Elements:
 
     def gather_nd(self, value: Value, index: Index) -> Scalar:
         (x, indices), multi = value.op.operands, index.multi(self.body)
-        batch, depth = value.op.attrs["batch_dims"], int(indices.shape[-1])  # type: ignore[arg-type]
+        batch, depth = value.op.attrs["batch_dims"], int(indices.shape[-1])
         lead = multi[: indices.rank - 1]
         picked = [
             self._checked(indices, Index(indices.shape, (*lead, Lin(constant=k))), x.shape[batch + k])
@@ -193,10 +205,8 @@ class Elements:
         raw = self.element(indices, index)
         body = self.body
         if limit == 0 or not isinstance(limit, int):
-            body.once_kernel(("limit", limit), "if (", limit, " < 1) {", " set_error_flag(error); return; }")  # type: ignore[arg-type]
-        atom = body.atom(
-            limit, max(raw.level, 0), f"checked_index({raw.text}, ", limit, ", error)"  # type: ignore[arg-type]
-        )
+            body.once_kernel(("limit", limit), "if (", limit, " < 1) {", " set_error_flag(error); return; }")
+        atom = body.atom(limit, max(raw.level, 0), f"checked_index({raw.text}, ", limit, ", error)")
         return variable(atom)
 
     def resize(self, value: Value, index: Index) -> Scalar:
@@ -205,24 +215,23 @@ class Elements:
         mode = "nearest" if attrs["kind"] == "nearest" else "linear"
         axes = []
         for axis in (1, 2):
-            scale = body.cached(
-                ("scale", value, axis),
-                lambda axis=axis: body.define(  # type: ignore[misc]
-                    "ResizeAxis", 0, "resize_axis(", x.shape[axis], ", ", value.shape[axis], f", {flags})", prefix="z"
-                ),
-            )
+            scale = body.cached(("scale", value, axis), functools.partial(self._resize_axis, value, axis, flags))
             axes.append((scale.text, multi[axis], x.shape[axis]))
         if mode == "nearest":
             picked = [variable(body.atom(dim, lin.level, f"resize_nearest({z}, ", lin, ")")) for z, lin, dim in axes]
             return self.element(x, Index(x.shape, (multi[0], *picked, multi[3])))
         return self._bilinear(x, multi, axes)
 
+    def _resize_axis(self, value: Value, axis: int, flags: str) -> Scalar:
+        sizes = (value.op.operands[0].shape[axis], ", ", value.shape[axis])
+        return self.body.define("ResizeAxis", 0, "resize_axis(", *sizes, f", {flags})", prefix="z")
+
     def _bilinear(self, x: Value, multi: tuple[Lin, ...], axes: list[tuple[str, Lin, object]]) -> Scalar:
         body = self.body
         places, weights = [], []
         for z, lin, dim in axes:
-            lower = variable(body.atom(dim, lin.level, f"resize_lower({z}, ", lin, ")"))  # type: ignore[arg-type]
-            upper = variable(body.atom(dim, lin.level, f"resize_upper({z}, ", lin, ")"))  # type: ignore[arg-type]
+            lower = variable(body.atom(dim, lin.level, f"resize_lower({z}, ", lin, ")"))
+            upper = variable(body.atom(dim, lin.level, f"resize_upper({z}, ", lin, ")"))
             places.append((lower, upper))
             weights.append(body.define("float", lin.level, f"resize_weight({z}, ", lin, ")"))
         corners = []

@@ -52,5 +52,3 @@ def _needed(operand: Value, group: Group) -> dict[Op, None]:
         wanted.add(op)
         stack.extend(value.op for value in op.operands)
     return {op: None for op in group.ops if op in wanted}
-
-

@@ -113,9 +113,7 @@ def describe(ops: Sequence[Op], outputs: Collection[Value]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def assemble(
-    body_lines: list[str], dims: KernelDims, pointers: Pointers
-) -> str:
+def assemble(body_lines: list[str], dims: KernelDims, pointers: Pointers) -> str:
     """The function's text around its body (already indented by one step)."""
     parameters = ", ".join(["const Dims& d", "int32_t* error", *pointers.parameters(), "int64_t begin", "int64_t end"])
     head = [f"static BLADE_NOINLINE void {NAME}({parameters}) {{", "  (void)d, (void)error;"]
@@ -128,5 +126,14 @@ def renderer(table: DimTable) -> tuple[Renderer, KernelDims]:
 
 
 __all__ = [
-    "NAME", "Body", "Context", "Kernel", "Misfit", "Pointers", "WorkSpace", "assemble", "describe", "renderer",
+    "NAME",
+    "Body",
+    "Context",
+    "Kernel",
+    "Misfit",
+    "Pointers",
+    "WorkSpace",
+    "assemble",
+    "describe",
+    "renderer",
 ]

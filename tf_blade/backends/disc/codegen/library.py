@@ -70,7 +70,7 @@ class LibraryContext:
         return len(self.group.ops) > 1
 
     def epilogue(self, none: str) -> str:
-        """An expression of the epilogue functor `void operator()(int64_t m, int64_t n_begin, int64_t n_end, T* c) const`.
+        """An expression of the functor `void operator()(int64_t m, int64_t n_begin, int64_t n_end, T* c) const`.
 
         m counts rows of the result's last dimension across all others. `none` is returned when there is nothing to do.
         """
@@ -78,7 +78,7 @@ class LibraryContext:
             return none
         definition, arguments = build_epilogue(self.group, self._context)
         pointers = "".join(f", {self.pointer(value)}" for value in arguments)
-        return f"{self.define(definition)}{{d{pointers}}}"
+        return f"{self.define(definition)}{{d, &error{pointers}}}"
 
     def call(self, *statements: str, heavy: bool = True) -> Call:
         """The finished call."""
@@ -109,17 +109,20 @@ def build_epilogue(group: Group, context: Context) -> tuple[Definition, list[Val
     body.end_pass()
     render, dims = renderer(context.table)
     lines = render.items(body.kernel, 2) + render.items(body.row, 2)
-    members = [f"  {text};" for text in ["const Dims& d", *pointers.parameters()]]
-    text = "\n".join([
-        f"struct {NAME} {{",
-        *members,
-        f"  BLADE_ALWAYS_INLINE void operator()(int64_t m, int64_t n_begin, int64_t n_end, {kind}* __restrict c) const {{",
-        "    (void)m;",
-        *(f"    {line}" for line in dims.locals()),
-        *lines,
-        "  }",
-        "};",
-    ])
+    members = [f"  {text};" for text in ["const Dims& d", "int32_t* error", *pointers.parameters()]]
+    text = "\n".join(
+        [
+            f"struct {NAME} {{",
+            *members,
+            "  BLADE_ALWAYS_INLINE void operator()(int64_t m, int64_t n_begin, int64_t n_end,",
+            f"                                      {kind}* __restrict c) const {{",
+            "    (void)m;",
+            *(f"    {line}" for line in dims.locals()),
+            *lines,
+            "  }",
+            "};",
+        ]
+    )
     comment = tuple(f"// epilogue of {group.root.kind}: {op.attrs.get('fn', op.kind)}" for op in ops)
     return Definition("Epilogue", text, comment), [value for value in pointers.arguments() if isinstance(value, Value)]
 

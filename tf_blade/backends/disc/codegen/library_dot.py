@@ -24,10 +24,17 @@ def dot(context: LibraryContext) -> Call:
     single = op.result.dtype == DType.FLOAT
     name = "gemm" if single else "dot"
     fields: dict[str, str] = {
-        "batch": context.dim(batch), "m": context.dim(m), "n": context.dim(n), "k": context.dim(k),
-        "a": context.pointer(a), "lda": context.dim(m if transpose_a else k),
-        "a_batch_stride": context.dim(dim_mul(m, k)), "a_transposed": _bool(transpose_a),
-        "c": context.pointer(context.output), "ldc": context.dim(n), "c_batch_stride": context.dim(dim_mul(m, n)),
+        "batch": context.dim(batch),
+        "m": context.dim(m),
+        "n": context.dim(n),
+        "k": context.dim(k),
+        "a": context.pointer(a),
+        "lda": context.dim(m if transpose_a else k),
+        "a_batch_stride": context.dim(dim_mul(m, k)),
+        "a_transposed": _bool(transpose_a),
+        "c": context.pointer(context.output),
+        "ldc": context.dim(n),
+        "c_batch_stride": context.dim(dim_mul(m, n)),
     }
     if single and b.rank == 2 and context.is_weight(b) and isinstance(n, int) and isinstance(k, int):
         ldb = k if transpose_b else n
@@ -35,8 +42,12 @@ def dot(context: LibraryContext) -> Call:
         fields["b_packed"] = context.packed(f"gemm:{transpose_b}", b, f"packed_b_bytes({k}, {n})", fill)
     else:
         stride: Dim = 0 if b.rank == 2 else dim_mul(k, n)
-        fields |= {"b": context.pointer(b), "ldb": context.dim(k if transpose_b else n),
-                   "b_batch_stride": context.dim(stride), "b_transposed": _bool(transpose_b)}
+        fields |= {
+            "b": context.pointer(b),
+            "ldb": context.dim(k if transpose_b else n),
+            "b_batch_stride": context.dim(stride),
+            "b_transposed": _bool(transpose_b),
+        }
     kind = "GemmArgs" if single else f"DotArgs<{storage(op.result.dtype)}>"
     setters = [f"{kind} args;", *(f"args.{key} = {value};" for key, value in fields.items())]
     epilogue = context.epilogue("NoEpilogue{}" if single else "DotNoEpilogue{}")

@@ -84,7 +84,7 @@ def finish_loop(
     inner.variables = [merged[-1]]
     inner.bounds = ("first", "last")
     render, dims = renderer(context.table)
-    length, rows = merged[-1].extent, count(tuple(atom.extent for atom in merged[:-1]))  # type: ignore[misc]
+    length, rows = merged[-1].extent, count(tuple(atom.extent for atom in merged[:-1]))
     assert length is not None
     lines = render.items(body.kernel, 1)
     lines += row_loop(render, merged[:-1], body.row, blocks=length)
@@ -122,7 +122,7 @@ def decompose(name: str, variables: list[Atom], render: Renderer) -> list[str]:
     lines = []
     for position, atom in enumerate(variables):
         assert atom.extent is not None
-        below = count(tuple(item.extent for item in variables[position + 1 :]))  # type: ignore[misc]
+        below = count(tuple(item.extent for item in variables[position + 1 :]))
         text = name if below == 1 else f"{name} / {_paren(render.dim(below))}"
         if position > 0:
             text = f"{text} % {render.dim(atom.extent)}"

@@ -31,7 +31,9 @@ def assign(lifetimes: list[Lifetime]) -> tuple[list[int], list[Slot]]:
     places = [0] * len(lifetimes)
     for number in sorted(range(len(lifetimes)), key=lambda i: (lifetimes[i].first, i)):
         item = lifetimes[number]
-        fitting = [i for i, slot in enumerate(slots) if slot.free_from <= item.first and _fits(item.bytes_, slot.bytes_)]
+        fitting = [
+            i for i, slot in enumerate(slots) if slot.free_from <= item.first and _fits(item.bytes_, slot.bytes_)
+        ]
         if not fitting:
             slots.append(Slot(item.bytes_, 0))
             fitting = [len(slots) - 1]

@@ -138,9 +138,7 @@ def lay_out(program: Program, elsewhere: Collection[Value]) -> Layout:
 _REFERENCE = re.compile(r"\$\[(\d+)\]|@(\d+)@")
 
 
-def statements(
-    call: Call, pointer: Callable[[Argument], str], definitions: Definitions
-) -> list[str]:
+def statements(call: Call, pointer: Callable[[Argument], str], definitions: Definitions) -> list[str]:
     """The call's statements with names and pointers put in."""
     names = [definitions.name(item) for item in call.definitions]
 

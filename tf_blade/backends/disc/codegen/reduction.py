@@ -17,6 +17,7 @@ class Reducer:
     Attributes:
         ctype: accumulator type; sums of signed integers wrap around in an unsigned one.
         identity: its value for no elements.
+        fold: the struct of runtime.h that combines two accumulators.
         combine: C++ expression of accumulator `{a}` and operand `{b}`.
         final: C++ expression of the accumulator `{a}`, of the result's register type.
         convert: C++ expression that makes an element `{x}` an operand.
@@ -24,6 +25,7 @@ class Reducer:
 
     ctype: str
     identity: str
+    fold: str
     combine: str
     final: str
     convert: str
@@ -42,9 +44,16 @@ class Reducer:
 def reducer_of(op: Op) -> Reducer:
     """The reducer of a `reduce` op."""
     dtype, kind = op.result.dtype, op.attrs["kind"]
+    fold = f"Fold{kind.capitalize()}"
     if kind in ("and", "or"):
-        return Reducer("int32_t", "1" if kind == "and" else "0",
-                       f"{{a}} {'&' if kind == 'and' else '|'} {{b}}", "{a} != 0", "static_cast<int32_t>({x})")
+        return Reducer(
+            "int32_t",
+            "1" if kind == "and" else "0",
+            fold,
+            f"{{a}} {'&' if kind == 'and' else '|'} {{b}}",
+            "{a} != 0",
+            "static_cast<int32_t>({x})",
+        )
     wide = DType.FLOAT if dtype in HALF_TYPES else dtype
     register = register_type(dtype)
     final = f"from_float<{register}>({{a}})" if dtype in HALF_TYPES else "{a}"
@@ -57,7 +66,7 @@ def reducer_of(op: Op) -> Reducer:
             ctype = "uint64_t" if wide.size == 8 else "uint32_t"
             final, convert = f"static_cast<{register}>({{a}})", f"static_cast<{ctype}>({{x}})"
         identity = literal(0 if kind == "sum" else 1, wide) if wide.is_float else ("0" if kind == "sum" else "1")
-        return Reducer(ctype, identity, f"{{a}} {sign} {{b}}", final, convert)
+        return Reducer(ctype, identity, fold, f"{{a}} {sign} {{b}}", final, convert)
     identity = literal((lowest if kind == "max" else highest)(wide.numpy), wide)
     fn = f"fn_{'maximum' if kind == 'max' else 'minimum'}({{a}}, {{b}})"
-    return Reducer(ctype, identity, fn, final, convert)
+    return Reducer(ctype, identity, fold, fn, final, convert)

@@ -7,6 +7,7 @@ later pass needs again is kept in a row buffer when computing it again would cos
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 
 from tf_blade.backends.disc.codegen.affine import Atom, Lin, count, dim_equal, dim_mul, flatten, variable
@@ -15,11 +16,18 @@ from tf_blade.backends.disc.codegen.ctypes_ import register_type, storage
 from tf_blade.backends.disc.codegen.elements import Elements
 from tf_blade.backends.disc.codegen.index import Index
 from tf_blade.backends.disc.codegen.kernel import (
-    Context, Kernel, Misfit, Pointers, WorkSpace, assemble, describe, renderer,
+    Context,
+    Kernel,
+    Misfit,
+    Pointers,
+    WorkSpace,
+    assemble,
+    describe,
+    renderer,
 )
 from tf_blade.backends.disc.codegen.loop import picoseconds, row_loop
 from tf_blade.backends.disc.codegen.reduction import Reducer, reducer_of
-from tf_blade.backends.disc.fusion.groups import Domain, Group, reduction_domain
+from tf_blade.backends.disc.fusion.groups import Domain, Group
 from tf_blade.backends.disc.ir.scalar import FNS
 from tf_blade.backends.disc.ir.values import Op, Value
 from tf_blade.symbolic import Dim
@@ -98,9 +106,9 @@ class RowsBuilder:
     def _provide(self, op: Op) -> None:
         for value in op.results:
             if op.kind == "reduce":
-                self.elements.providers[value] = lambda index, value=value: self._reduced(value, index)
+                self.elements.providers[value] = functools.partial(self._reduced, value)
             elif op.kind == "elementwise":
-                self.elements.providers[value] = lambda index, value=value: self._full(value, index)
+                self.elements.providers[value] = functools.partial(self._full, value)
 
     def _reduced(self, value: Value, index: Index) -> Scalar:
         """A reduction's result, which is known for the current row alone."""
@@ -158,8 +166,16 @@ class RowsBuilder:
         wanted = table.raw(f"{table.c(length, '')} <= {capacity} ? 0 : {table.c(dim_mul(rows, length), '')}")
         space = self.pointers.space(WorkSpace(ctype, wanted, value.dtype.size))
         self.body.emit_kernel(f"alignas(64) {ctype} stack_{name}[{capacity}];")
-        self.body.emit(1, f"{ctype}* const {name} = ", length, f" <= {capacity} ? stack_{name} : {space} + (",
-                       self.frame.row, ") * ", length, ";")
+        self.body.emit(
+            1,
+            f"{ctype}* const {name} = ",
+            length,
+            f" <= {capacity} ? stack_{name} : {space} + (",
+            self.frame.row,
+            ") * ",
+            length,
+            ";",
+        )
         return name
 
     def store_rows(self, values: list[Value]) -> None:
@@ -211,22 +227,18 @@ class RowsBuilder:
         for reducer, name, op in reducers:
             if self.lanes:
                 before.append(Line((f"{reducer.ctype} {name}[{self.lanes}];",)))
-                before.append(Line((f"for (int64_t lane = 0; lane < {self.lanes}; ++lane) {name}[lane] = {reducer.identity};",)))
-                for half in halves(self.lanes):
-                    merge = reducer.merge(f"{name}[lane]", f"{name}[lane + {half}]")
-                    self.body.emit(1, f"for (int64_t lane = 0; lane < {half}; ++lane) {merge}")
+                before.append(
+                    Line((f"for (int64_t lane = 0; lane < {self.lanes}; ++lane) {name}[lane] = {reducer.identity};",))
+                )
             else:
                 before.append(Line((f"{reducer.ctype} {name} = {reducer.identity};",)))
-            total = f"{name}[0]" if self.lanes else name
+            total = name
+            if self.lanes:
+                total = self.body.define(reducer.ctype, 1, f"fold<{reducer.fold}, {self.lanes}>({name})").text
             self.totals[op.result] = total
             self.results[op.result] = self.body.define(register_type(op.result.dtype), 1, reducer.result(total))
         place = self.body.row.index(item)
         self.body.row[place:place] = before
-
-
-def halves(lanes: int) -> list[int]:
-    """The steps of a tree that combines lanes: 16, 8, 4, 2, 1 for 32."""
-    return [lanes >> shift for shift in range(1, lanes.bit_length())]
 
 
 def lanes_for(length: Dim) -> int:

@@ -188,7 +188,8 @@ class SourceWriter:
             lines.append(f"  arena_bytes += aligned({self.table.c(slot.bytes_)});")
         return [
             *lines,
-            "  char* const arena = static_cast<char*>(ral->alloc(ral->context, static_cast<size_t>(arena_bytes) + 64));",
+            "  void* const memory = ral->alloc(ral->context, static_cast<size_t>(arena_bytes) + 64);",
+            "  char* const arena = static_cast<char*>(memory);",
             "  if (arena == nullptr) return BLADE_NO_MEMORY;",
         ]
 

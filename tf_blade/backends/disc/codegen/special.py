@@ -49,7 +49,7 @@ def topk(context: LibraryContext) -> Call:
 def scatter(context: LibraryContext) -> Call:
     op = context.op
     x, indices, updates = op.operands
-    depth = int(indices.shape[-1])  # type: ignore[arg-type]
+    depth = int(indices.shape[-1])
     limits = ", ".join(context.dim(dim) for dim in x.shape[:depth]) or "0"
     mode = "Add" if op.attrs["mode"] == "add" else "Replace"
     pointers = ", ".join(context.pointer(value) for value in (x, indices, updates, context.output))

@@ -64,7 +64,7 @@ def build_split(group: Group, context: Context) -> list[Kernel]:
         body.row.append(Line((f"{parts.pointers.space(space)}[unit] = {parts.totals[op.result]};",)))
     render, dims = renderer(context.table)
     lines = render.items(body.kernel, 1) + row_loop(render, [], body.row, blocks=extent, block=size)
-    table, work = context.table, count(tuple(atom.extent for atom in inner[1:]))  # type: ignore[misc]
+    table, work = context.table, count(tuple(atom.extent for atom in inner[1:]))
     cost = f"min64({table.c(extent)}, {size}) * {table.c(work)} * {picoseconds(group.ops, [])} / 1000 + 10"
     comment = (*describe(list(group.ops), group.outputs), "// in parts")
     first = Kernel(assemble(lines, dims, parts.pointers), comment, parts.pointers.arguments(), number, cost)
@@ -91,4 +91,6 @@ def _combine(group: Group, context: Context, spaces: dict[Op, WorkSpace], number
     builder.store_rows(group.outputs)
     render, dims = renderer(context.table)
     lines = render.items(body.kernel, 1) + row_loop(render, [], body.row)
-    return Kernel(assemble(lines, dims, builder.pointers), ("// the parts together",), builder.pointers.arguments(), 1, "100")
+    return Kernel(
+        assemble(lines, dims, builder.pointers), ("// the parts together",), builder.pointers.arguments(), 1, "100"
+    )

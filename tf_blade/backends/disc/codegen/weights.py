@@ -64,5 +64,5 @@ def _is_expansion(value: Value, weights: set[Value]) -> bool:
         if item.kind in ("elementwise", "broadcast", "reshape"):
             stack.extend(item.op.operands)
         else:
-            total += int(item.type.num_elements)  # type: ignore[arg-type]
-    return int(value.type.num_elements) > 4 * total + 256  # type: ignore[arg-type]
+            total += int(item.type.num_elements)
+    return int(value.type.num_elements) > 4 * total + 256

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from tf_blade.backends.disc.codegen.ctypes_ import HALF_TYPES
 from tf_blade.backends.disc.ir.builder import Builder
 from tf_blade.backends.disc.ir.values import Module, Op, Value
@@ -34,8 +36,9 @@ def decompose(module: Module, kept: frozenset[str]) -> Module:
         else:
             rebuilt = builder.rebuild(op, operands)
             mapping.update(zip(op.results, rebuilt.results, strict=True))
-    return Module(module.name, list(module.parameters), [mapping[value] for value in module.results],
-                  list(module.constraints))
+    return Module(
+        module.name, list(module.parameters), [mapping[value] for value in module.results], list(module.constraints)
+    )
 
 
 _WIDENED = frozenset({"dot", "conv2d", "conv2d_transpose", "pool2d", "attention", "cumulative"})
@@ -64,7 +67,7 @@ def _layer_norm(b: Builder, op: Op, operands: list[Value]) -> Value:
     wide = DType.FLOAT if op.result.dtype in HALF_TYPES else op.result.dtype
     x, *rest = [b.convert(value, wide) for value in operands]
     last = [x.rank - 1]
-    size = b.convert(b.dims([x.shape[-1]], DType.INT64), wide)
+    size = b.convert(b.dims(np.array([x.shape[-1]], object), DType.INT64), wide)
     inverse = b.elementwise("reciprocal", b.reshape(size, ()))
 
     def mean(value: Value) -> Value:

@@ -149,7 +149,7 @@ class Planner:
         """Whether a group may compute an op for its own use."""
         if len(group.ops) >= MAX_OPS:
             return False
-        if op.kind != "elementwise" or FNS[op.attrs["fn"]].cost <= 0.1 and op.result.rank == 0:
+        if op.kind != "elementwise" or op.result.rank == 0:
             return True
         size = count(op.result.shape)
         for user in self.users[op.result]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from tf_blade.dtypes import DType
 from tf_blade.graph.attributes import TensorAttr
 from tf_blade.graph.graph import ARG_OP, Graph, Node, Tensor
-from tf_blade.passes.effects import CALL_OPS, READERS, calls, has_tf1_control_flow
+from tf_blade.passes.effects import READERS, calls, has_tf1_control_flow
 
 # A body may grow to this many nodes, or by this much if it was larger.
 MAX_NODES = 200_000
@@ -62,7 +62,7 @@ def inline_calls(
         if caller not in bodies or caller == name or has_tf1_control_flow(bodies[caller]):
             continue
         sites = [node for node in bodies[caller].nodes if calls(node, name)]
-        if not _may_inline(bodies[name], bodies[caller], sites, name, is_stateful):
+        if not _may_inline(bodies, name, caller, sites, is_stateful):
             continue
         for site in sites:
             inline_call(bodies[caller], site, bodies[name], is_stateful)
@@ -99,15 +99,19 @@ def _called(graph: Graph, bodies: Mapping[str, Graph]) -> list[str]:
     return list(names)
 
 
-def _may_inline(callee: Graph, caller: Graph, sites: list[Node], name: str, is_stateful: Callable[[str], bool]) -> bool:
+def _may_inline(
+    bodies: Mapping[str, Graph], name: str, caller: str, sites: list[Node], is_stateful: Callable[[str], bool]
+) -> bool:
+    callee = bodies[name]
     if not sites or any(not _is_plain(site, callee) for site in sites):
         return False
     if any(node.op == name or any(item.name == name for item in node.functions()) for node in callee.nodes):
         return False
     copies = len(sites)
-    if copies > 1 and (_constant_bytes(callee) > MAX_COPIED_BYTES or _holds_state(callee, is_stateful)):
+    if copies > 1 and (_constant_bytes(callee) > MAX_COPIED_BYTES or _holds_state(callee, bodies, is_stateful)):
         return False
-    return copies == 1 or len(caller) + copies * len(callee) <= max(MAX_NODES, 2 * len(caller))
+    size = len(bodies[caller])
+    return copies == 1 or size + copies * len(callee) <= max(MAX_NODES, 2 * size)
 
 
 def _is_plain(site: Node, callee: Graph) -> bool:
@@ -123,10 +127,35 @@ def _constant_bytes(graph: Graph) -> int:
     return sum(value.num_bytes for value in values if isinstance(value, TensorAttr))
 
 
-def _holds_state(graph: Graph, is_stateful: Callable[[str], bool]) -> bool:
-    """Whether a kernel of the body may keep something between calls, which copies of it would not share."""
-    safe = {*READERS, *CALL_OPS, ARG_OP, "AssignVariableOp", "Assert", "VarHandleOp"}
-    return any(node.op not in safe and is_stateful(node.op) for node in graph.nodes)
+def _holds_state(graph: Graph, bodies: Mapping[str, Graph], is_stateful: Callable[[str], bool]) -> bool:
+    """Whether a kernel of the body may keep something between calls (a random generator), which copies would not share.
+
+    Variables and tables are kept outside of kernels.
+    """
+    for node in graph.nodes:
+        called = [item.name for item in node.functions()]
+        if node.op in bodies:
+            called.append(node.op)
+        if called:
+            if any(name not in bodies or _holds_state(bodies[name], bodies, is_stateful) for name in called):
+                return True
+        elif node.op not in _STATELESS_KERNELS and is_stateful(node.op):
+            return True
+    return False
+
+
+_STATELESS_KERNELS = READERS | {
+    ARG_OP,
+    "Assert",
+    "AssignAddVariableOp",
+    "AssignSubVariableOp",
+    "AssignVariableOp",
+    "Print",
+    "PrintV2",
+    "ResourceScatterAdd",
+    "ResourceScatterUpdate",
+    "VarHandleOp",
+}
 
 
 def inline_call(graph: Graph, site: Node, callee: Graph, is_stateful: Callable[[str], bool]) -> None:

@@ -45,7 +45,8 @@ class Pass:
     """Loops over a row: `variables` outermost first; `levels[i]` are the statements inside loop i.
 
     Attributes:
-        bounds: the outermost loop's first and last (exclusive) value, where it does not run over all of its variable.
+        bounds: the first and last (exclusive) value of one loop, where it does not run over all of its variable.
+        bounded: which loop that is, 0 being the outermost.
         lanes: accumulators of a reduction that the innermost loop keeps apart, as `name[lane]`; 0 where it keeps none.
             Sums then have one fixed order, which a compiler can vectorize without being allowed to choose another.
     """
@@ -53,6 +54,7 @@ class Pass:
     variables: list[Atom]
     levels: list[list[Item]]
     bounds: tuple[str, str] | None = None
+    bounded: int = 0
     lanes: int = 0
 
 
@@ -218,7 +220,7 @@ class Renderer:
         pad, atom = "  " * indent, item.variables[depth]
         assert atom.extent is not None
         innermost = depth == len(item.variables) - 1
-        first, last = item.bounds if depth == 0 and item.bounds else ("0", self.dim(atom.extent))
+        first, last = item.bounds if depth == item.bounded and item.bounds else ("0", self.dim(atom.extent))
         if innermost and item.lanes:
             return self._lanes(item, first, last, indent)
         inner = [] if innermost else self._pass(item, depth + 1, indent + 1)

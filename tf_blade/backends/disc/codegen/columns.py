@@ -70,7 +70,7 @@ def build_columns(group: Group, context: Context) -> Kernel:
     for op in reductions:
         elements.providers[op.result] = functools.partial(reduced, op)
     accumulate = body.begin_pass([*frame.reduced, frame.column])
-    accumulate.bounds = ("first", "last")
+    accumulate.bounds, accumulate.bounded = ("first", "last"), len(frame.reduced)
     for op in reductions:
         x, reducer = op.operands[0], reducer_of(op)
         element = elements.element(x, _index(x, frame.multi, frame.full))

@@ -11,7 +11,7 @@ from tf_blade.clusters.cluster import find_clusters
 from tf_blade.clusters.cut import cut
 from tf_blade.dtypes import DType
 from tf_blade.errors import Unsupported
-from tf_blade.graph.graph import Graph
+from tf_blade.graph.graph import Graph, Tensor
 from tf_blade.stages import ClusterGraph, Verdict
 
 
@@ -19,6 +19,10 @@ def _content(*items: symbolic.Dim) -> np.ndarray:
     result = np.empty(len(items), dtype=object)
     result[:] = items
     return result
+
+
+def _items(tensor: Tensor) -> list[symbolic.Dim]:
+    return [] if tensor.value is None else list(tensor.value)
 
 
 def _cut_one(graph: Graph) -> ClusterGraph:
@@ -34,7 +38,9 @@ class StructureTest(absltest.TestCase):
         result = _cut_one(graph)
         self.assertEqual([node.name for node in result.graph.inputs], ["input_0", "input_1"])
         self.assertEqual(result.weights, {"input_1"})
-        self.assertEqual([(o.name, o.tensor.name) for o in result.graph.outputs], [("output_0", "b:0"), ("output_1", "c:0")])
+        self.assertEqual(
+            [(o.name, o.tensor.name) for o in result.graph.outputs], [("output_0", "b:0"), ("output_1", "c:0")]
+        )
         c = result.graph.node("c")
         self.assertEqual([t.name for t in c.inputs], ["b:0", "input_1:0"])
         self.assertEqual(c.control_inputs, (result.graph.node("a"),))
@@ -45,7 +51,7 @@ class StructureTest(absltest.TestCase):
         before = [(node.name, [t.name for t in node.inputs]) for node in graph.nodes]
         _cut_one(graph)
         self.assertEqual([(node.name, [t.name for t in node.inputs]) for node in graph.nodes], before)
-        self.assertLen(graph.node("a").outputs[0].uses, 1)
+        self.assertEqual(len(graph.node("a").outputs[0].uses), 1)
 
     def test_a_node_named_as_an_input_gets_another_name(self) -> None:
         result = _cut_one(sketch("input_0 -> b"))
@@ -106,7 +112,7 @@ class SymbolTest(absltest.TestCase):
         graph.add_output("y", graph.node("relu").outputs[0])
         result = _cut_one(graph)
         s0, v0, v1 = symbolic.symbol("s0"), symbolic.value_symbol("v0"), symbolic.symbol("v1")
-        self.assertEqual(list(result.graph.inputs[1].outputs[0].value), [2 * s0, v0 + 1, v0, 7, v1])
+        self.assertEqual(_items(result.graph.inputs[1].outputs[0]), [2 * s0, v0 + 1, v0, 7, v1])
         self.assertEqual(result.graph.node("reshape").outputs[0].shape, (2 * s0, v0 + 1, v0, 7, v1))
 
     def test_content_that_no_symbol_explains(self) -> None:
@@ -114,12 +120,16 @@ class SymbolTest(absltest.TestCase):
         graph = Graph("g")
         shape = graph.add_input("shape", DType.INT32, (2,))
         shape.value = _content(3 * p, 3 * p)
-        node = graph.add_node("Fill", "fill", [shape, graph.add_input("x", DType.FLOAT, ())], {"T": DType.FLOAT}, [DType.FLOAT])
+        node = graph.add_node(
+            "Fill", "fill", [shape, graph.add_input("x", DType.FLOAT, ())], {"T": DType.FLOAT}, [DType.FLOAT]
+        )
         graph.add_output("y", node.outputs[0])
-        verdicts = [Verdict(n, "" if n.op == "_Arg" else "disc", (("disc", Unsupported("argument")),), 0) for n in graph.nodes]
+        verdicts = [
+            Verdict(n, "" if n.op == "_Arg" else "disc", (("disc", Unsupported("argument")),), 0) for n in graph.nodes
+        ]
         (cluster,) = find_clusters(graph, verdicts, EAGER).clusters
         v0 = symbolic.symbol("v0")
-        self.assertEqual(list(cut(cluster, EAGER).graph.inputs[0].outputs[0].value), [v0, v0])
+        self.assertEqual(_items(cut(cluster, EAGER).graph.inputs[0].outputs[0]), [v0, v0])
 
 
 if __name__ == "__main__":

@@ -61,14 +61,16 @@ def add_const(graph: Graph, name: str, array: object) -> Node:
     import numpy as np
 
     value = np.asarray(array, dtype=np.float32)
-    node = graph.add_node("Const", name, (), {"dtype": DType.FLOAT, "value": TensorAttr(DType.FLOAT, value.shape, value)}, [DType.FLOAT])
+    node = graph.add_node(
+        "Const", name, (), {"dtype": DType.FLOAT, "value": TensorAttr(DType.FLOAT, value.shape, value)}, [DType.FLOAT]
+    )
     node.outputs[0].shape = value.shape
     return node
 
 
-UNSUPPORTED_OPS = frozenset({
-    "Magic", "_Arg", "VarHandleOp", "Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond", "While"
-})
+UNSUPPORTED_OPS = frozenset(
+    {"Magic", "_Arg", "VarHandleOp", "Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond", "While"}
+)
 
 
 def verdicts(graph: Graph) -> list[Verdict]:
@@ -133,7 +135,7 @@ def contracted(graph: Graph, clusters: Sequence[Cluster], owner: dict[Node, str]
 
 
 def has_cycle(edges: dict[str, set[str]]) -> bool:
-    """Whether a strongly connected component has two vertices or an edge to itself: Tarjan (1972), without recursion."""
+    """Whether a strongly connected component has two vertices or an edge to itself (Tarjan, 1972)."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []

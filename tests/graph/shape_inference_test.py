@@ -52,7 +52,18 @@ class RulesTest(absltest.TestCase):
         shape = op(graph, "Shape", "shape", x, dtype=DType.INT32, out_type=DType.INT32)
         first = _slice(graph, "first", shape, 0)
         second = _slice(graph, "second", shape, 1)
-        target = op(graph, "Pack", "target", first, second, _int(graph, "heads", 3), _int(graph, "size", 4), dtype=DType.INT32, N=4, axis=0)
+        target = op(
+            graph,
+            "Pack",
+            "target",
+            first,
+            second,
+            _int(graph, "heads", 3),
+            _int(graph, "size", 4),
+            dtype=DType.INT32,
+            N=4,
+            axis=0,
+        )
         y = op(graph, "Reshape", "y", x, target, Tshape=DType.INT32)
         _infer(graph)
         self.assertEqual(y.shape, (S, T, 3, 4))
@@ -111,7 +122,13 @@ class TensorFlowTest(absltest.TestCase):
         graph = Graph("g")
         table, keys = graph.add_input("table", DType.RESOURCE, ()), graph.add_input("keys", DType.STRING, (S, 3))
         default = const(graph, "default", -1, DType.INT64)
-        found = graph.add_node("LookupTableFindV2", "find", [table, keys, default], {"Tin": DType.STRING, "Tout": DType.INT64}, [DType.INT64])
+        found = graph.add_node(
+            "LookupTableFindV2",
+            "find",
+            [table, keys, default],
+            {"Tin": DType.STRING, "Tout": DType.INT64},
+            [DType.INT64],
+        )
         _infer(graph)
         self.assertEqual(found.outputs[0].shape, (S, 3))
 
@@ -120,7 +137,12 @@ class TensorFlowTest(absltest.TestCase):
         x = graph.add_input("x", DType.FLOAT, (S, 3))
         from tf_blade.graph.attributes import FunctionAttr
 
-        attrs = {"T": [DType.FLOAT], "cond": FunctionAttr("c"), "body": FunctionAttr("b"), "output_shapes": [ShapeAttr((-1, 3))]}
+        attrs = {
+            "T": [DType.FLOAT],
+            "cond": FunctionAttr("c"),
+            "body": FunctionAttr("b"),
+            "output_shapes": [ShapeAttr((-1, 3))],
+        }
         loop = graph.add_node("While", "loop", [x], attrs, [DType.FLOAT])  # type: ignore[arg-type]
         _infer(graph)
         assert loop.outputs[0].shape is not None
@@ -167,7 +189,7 @@ def _slice(graph: Graph, name: str, x: Tensor, index: int) -> Tensor:
     """x[index]"""
     bounds = [_int(graph, f"{name}_{k}", [v]) for k, v in (("begin", index), ("end", index + 1), ("strides", 1))]
     masks = {"begin_mask": 0, "end_mask": 0, "ellipsis_mask": 0, "new_axis_mask": 0, "shrink_axis_mask": 1}
-    return op(graph, "StridedSlice", name, x, *bounds, dtype=DType.INT32, Index=DType.INT32, **masks)  # type: ignore[arg-type]
+    return op(graph, "StridedSlice", name, x, *bounds, dtype=DType.INT32, Index=DType.INT32, **masks)
 
 
 if __name__ == "__main__":

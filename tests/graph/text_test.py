@@ -21,18 +21,28 @@ def _everything() -> Graph:
     odd = symbolic.symbol("serving/x_0")
     graph = Graph("f")
     x = graph.add_input("x", DType.FLOAT, (s, 2 * s + 1, symbolic.floordiv(s, 3), 4))
-    y = graph.add_input("y", DType.FLOAT, (symbolic.maximum(s, 2), symbolic.mod(s, 5), symbolic.broadcast_dim(s, odd), s**2))
+    y = graph.add_input(
+        "y", DType.FLOAT, (symbolic.maximum(s, 2), symbolic.mod(s, 5), symbolic.broadcast_dim(s, odd), s**2)
+    )
     handle = graph.add_input("w", DType.RESOURCE, ())
     handle.handle = (DType.FLOAT, (3, odd))
     size = graph.add_input("size", DType.INT32, (2, 2))
     size.value = np.array([[4, s], [v, v - s]], dtype=object)
     attrs: dict[str, Attr] = {
-        "a_bool": True, "b_int": -3, "c_float": 0.1, "d_nan": float("nan"), "e_inf": -float("inf"), "f_bytes": b"x -> {}'\"\n",
+        "a_bool": True, "b_int": -3, "c_float": 0.1, "d_nan": float("nan"), "e_inf": -float("inf"),
+        "f_bytes": b"x -> {}'\"\n",
         "g_type": DType.HALF, "h_shape": ShapeAttr((1, -1)), "i_unknown": ShapeAttr(None), "j_scalar": ShapeAttr(()),
         "k_function": FunctionAttr("g.h", {"T": DType.INT8, "n": [1, 2]}), "l_placeholder": PlaceholderAttr("T"),
         "m_list": [b"a", b""], "n_types": [DType.FLOAT, DType.BOOL], "o_empty": [], "p_floats": [1.0, 2.5],
     }  # fmt: skip
-    node = graph.add_node("Odd>Op", "scope/odd.name-1", [x, y, handle, size], attrs, [DType.FLOAT, DType.INT32], device="/job:a/device:CPU:0")
+    node = graph.add_node(
+        "Odd>Op",
+        "scope/odd.name-1",
+        [x, y, handle, size],
+        attrs,
+        [DType.FLOAT, DType.INT32],
+        device="/job:a/device:CPU:0",
+    )
     node.outputs[1].shape = ()
     node.outputs[1].value = np.array(v + 1, dtype=object)
     array = np.arange(30, dtype=np.float32).reshape(5, 6).astype(ml_dtypes.bfloat16)

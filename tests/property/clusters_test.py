@@ -60,9 +60,7 @@ def _describe(cluster: Cluster) -> tuple[object, ...]:
     return cluster.name, cluster.backend, *([item.name for item in part] for part in parts)
 
 
-def _rewrite_and_import(
-    test: absltest.TestCase, graph: Graph, verdicts: list[Verdict], seed: int, x: tf.Tensor
-) -> int:
+def _rewrite_and_import(test: absltest.TestCase, graph: Graph, verdicts: list[Verdict], seed: int, x: tf.Tensor) -> int:
     """Adds the rewritten graph to the default one; gives the number of clusters."""
     settings = dataclasses.replace(EAGER, weight_bytes=8 if seed % 2 else 1024)
     clusters = find_clusters(graph, verdicts, settings, prefix=f"g{seed}").clusters

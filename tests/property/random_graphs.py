@@ -8,13 +8,22 @@ import numpy as np
 
 from tf_blade.dtypes import DType
 from tf_blade.errors import Unsupported
-from tf_blade.graph.attributes import TensorAttr
+from tf_blade.graph.attributes import Attr, TensorAttr
 from tf_blade.graph.graph import Graph, Node, Tensor
 from tf_blade.stages import Verdict
 
 SIZE = 4
 # Ops whose results stay within [-1, 1] when their inputs do, by number of inputs.
-_OPS: dict[str, int] = {"Tanh": 1, "Neg": 1, "Relu": 1, "Identity": 1, "Maximum": 2, "Mul": 2, "Minimum": 2, "IdentityN": 2}
+_OPS: dict[str, int] = {
+    "Tanh": 1,
+    "Neg": 1,
+    "Relu": 1,
+    "Identity": 1,
+    "Maximum": 2,
+    "Mul": 2,
+    "Minimum": 2,
+    "IdentityN": 2,
+}
 _DEVICES = ("", "", "", "/device:CPU:0", "/device:CPU:1")
 
 
@@ -47,7 +56,7 @@ def random_graph(seed: int) -> tuple[Graph, list[Verdict]]:
 
 def _constant(graph: Graph, name: str, rng: random.Random) -> Tensor:
     array = np.array([rng.uniform(-1, 1) for _ in range(SIZE)], np.float32)
-    attrs = {"dtype": DType.FLOAT, "value": TensorAttr(DType.FLOAT, array.shape, array)}
+    attrs: dict[str, Attr] = {"dtype": DType.FLOAT, "value": TensorAttr(DType.FLOAT, array.shape, array)}
     return graph.add_node("Const", name, (), attrs, [DType.FLOAT]).outputs[0]
 
 

@@ -38,7 +38,10 @@ class _Disc(_Fake):
         return examine_node(node).flops
 
 
-ANY = _Fake("any", {"Relu", "ReadVariableOp", "ResourceGather", "AssignVariableOp", "StringLower", "PartitionedCall", "Identity"})
+ANY = _Fake(
+    "any",
+    {"Relu", "ReadVariableOp", "ResourceGather", "AssignVariableOp", "StringLower", "PartitionedCall", "Identity"},
+)
 
 
 def _verdict(graph: Graph, name: str, *backends: _Fake, effects: Effects = EFFECTS) -> Verdict:
@@ -62,7 +65,7 @@ class PreferenceTest(absltest.TestCase):
 
     def test_every_refusal_has_a_reason_and_a_node(self) -> None:
         verdicts = examine(self.graph, (_Fake("first", set()), _Fake("second", set())), EFFECTS)
-        self.assertLen(verdicts, len(self.graph))
+        self.assertEqual(len(verdicts), len(self.graph))
         for verdict in verdicts:
             self.assertEqual((verdict.backend, verdict.flops), ("", 0))
             self.assertEqual([name for name, _ in verdict.refusals], ["first", "second"])
@@ -145,14 +148,20 @@ class ReadsTest(parameterized.TestCase):
 
     def test_the_written_variable_and_what_may_be_it(self) -> None:
         handle = self._variable("v", 4)
-        for name, dims, dtype in (("same", (4,), DType.FLOAT), ("other", (5,), DType.FLOAT), ("type", (4,), DType.INT32)):
+        for name, dims, dtype in (
+            ("same", (4,), DType.FLOAT),
+            ("other", (5,), DType.FLOAT),
+            ("type", (4,), DType.INT32),
+        ):
             self._variable(name, *dims, dtype=dtype)
         self._variable("rank", 4, 1)
         unknown = self._variable("unknown", 4)
         unknown.handle = None
         self._write(handle)
         taken = {name: self._taken(name) for name in ("v", "same", "other", "type", "rank", "unknown")}
-        self.assertEqual(taken, {"v": False, "same": False, "other": True, "type": True, "rank": True, "unknown": False})
+        self.assertEqual(
+            taken, {"v": False, "same": False, "other": True, "type": True, "rank": True, "unknown": False}
+        )
         self.assertIn("write may write", _verdict(self.graph, "read_v").refusals[0][1].reason)
 
     def test_a_handle_by_another_name(self) -> None:
@@ -162,11 +171,15 @@ class ReadsTest(parameterized.TestCase):
 
     def test_variables_by_name(self) -> None:
         handles = [
-            self.graph.add_node("VarHandleOp", name, (), {"shared_name": name.encode(), "container": b""}, [DType.RESOURCE]).outputs[0]
+            self.graph.add_node(
+                "VarHandleOp", name, (), {"shared_name": name.encode(), "container": b""}, [DType.RESOURCE]
+            ).outputs[0]
             for name in ("a", "b")
         ]
         for handle in handles:
-            read = self.graph.add_node("ReadVariableOp", f"read_{handle.node.name}", [handle], {"dtype": DType.FLOAT}, [DType.FLOAT])
+            read = self.graph.add_node(
+                "ReadVariableOp", f"read_{handle.node.name}", [handle], {"dtype": DType.FLOAT}, [DType.FLOAT]
+            )
             self.assertEqual(read.inputs, (handle,))
         self._write(handles[0])
         self.assertEqual([self._taken("a"), self._taken("b")], [False, True])

@@ -23,7 +23,7 @@ def parse(device: str) -> dict[str, str]:
 
 
 def device_type(device: str) -> str:
-    """"CPU", "GPU", …, or "" where the specification leaves it open."""
+    """CPU, GPU, …, or the empty string where the specification leaves it open."""
     return parse(device).get("device", "")
 
 

@@ -29,9 +29,7 @@ def examine(graph: Graph, backends: Sequence[Backend], effects: Effects) -> list
     return [_examine_node(node, backends, effects, contested) for node in graph.nodes]
 
 
-def _examine_node(
-    node: Node, backends: Sequence[Backend], effects: Effects, contested: Mapping[Node, str]
-) -> Verdict:
+def _examine_node(node: Node, backends: Sequence[Backend], effects: Effects, contested: Mapping[Node, str]) -> Verdict:
     reason = _why_never(node, effects, contested)
     if reason:
         return Verdict(node, "", tuple((item.name, Unsupported(reason, node.name)) for item in backends), 0)

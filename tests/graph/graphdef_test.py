@@ -225,7 +225,7 @@ class MainGraphTest(absltest.TestCase):
         graph = graph_from_graph_def(
             graph_def, catalog, feeds=["x"], fetches=["top:1", "y", "cond/Merge", "while/Exit_1"]
         )
-        self.assertNotIn("unused", graph)
+        self.assertFalse("unused" in graph)
         self.assertTrue(any(tensor.dtype == DType.FLOAT_REF for node in graph.nodes for tensor in node.outputs))
         self.assertTrue(any(node.op == "NextIteration" for node in graph.nodes))
         written = graph_def_from_graph(graph, graph_def, catalog, before=[node.name for node in graph.nodes])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -222,7 +223,7 @@ class InlineTest(parameterized.TestCase):
             return x
 
         program = Program(lambda x: long(long(x)), tf.TensorSpec([3]))
-        with absltest.mock.patch.object(inline, "MAX_NODES", 100):
+        with mock.patch.object(inline, "MAX_NODES", 100):
             self.assertEmpty(program.inline().removed)
         self.assertLen(program.inline().removed, 1)
 

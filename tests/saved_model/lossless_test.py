@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from absl.testing import absltest, parameterized
@@ -69,8 +70,8 @@ class LosslessTest(parameterized.TestCase):
         folder = Path(self.create_tempdir().full_path)
         src, dst = folder / "src", folder / "dst"
         models.shared(src)
-        options = {"signatures": ("embed",), "backends": ("no_engine",), "verify": False, **workshop.EAGER}
-        tf_blade.optimize_saved_model(src, dst, **options)
+        options: dict[str, Any] = {"backends": ("no_engine",), "verify": False, **workshop.EAGER}
+        tf_blade.optimize_saved_model(src, dst, signatures=("embed",), **options)
         functions = {item.function for item in engine_reports(read_saved_model(dst))}
         self.assertNotEmpty(functions)
         self.assertTrue(all("embed" in name for name in functions), functions)
@@ -89,7 +90,7 @@ class LosslessTest(parameterized.TestCase):
     def test_an_optimized_model_can_be_optimized_again(self) -> None:
         folder = Path(self.create_tempdir().full_path)
         models.dense(folder / "src")
-        options = {"backends": ("no_engine",), "verify": False, **workshop.EAGER}
+        options: dict[str, Any] = {"backends": ("no_engine",), "verify": False, **workshop.EAGER}
         first = tf_blade.optimize_saved_model(folder / "src", folder / "once", **options)
         second = tf_blade.optimize_saved_model(folder / "once", folder / "twice", **options)
         self.assertGreater(first.totals.engines, 0)

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from absl.testing import absltest, parameterized
@@ -14,9 +15,10 @@ from tensorflow.core.protobuf import saved_model_pb2
 import tf_blade
 from tests.saved_model import models, workshop
 from tf_blade import errors, pipeline
+from tf_blade.saved_model import writer
 
 workshop.register()
-OPTIONS = {"backends": ("no_engine",), "verify": False, **workshop.EAGER}
+OPTIONS: dict[str, Any] = {"backends": ("no_engine",), "verify": False, **workshop.EAGER}
 
 
 def _remove_pb(src: Path) -> None:
@@ -81,7 +83,7 @@ class SourceTest(parameterized.TestCase):
         ({"stop_after": "lunch"}, "no phase 'lunch'"),
         ({"dump_after": ("lunch",)}, "no phase 'lunch'"),
     )
-    def test_unknown_options(self, options: dict[str, object], words: str) -> None:
+    def test_unknown_options(self, options: dict[str, Any], words: str) -> None:
         folder = Path(self.create_tempdir().full_path)
         with self.assertRaisesRegex(errors.TfBladeError, words):
             tf_blade.optimize_saved_model(folder / "src", folder / "dst", **options)
@@ -99,7 +101,7 @@ class TargetTest(parameterized.TestCase):
         models.shared(self.src)
         self.before = workshop.digest(self.src)
 
-    def refuses(self, dst: Path, words: str, **options: object) -> None:
+    def refuses(self, dst: Path, words: str, **options: Any) -> None:
         entries = {item.name for item in self.folder.iterdir()}
         with self.assertRaisesRegex(errors.TargetError, words):
             tf_blade.optimize_saved_model(self.src, dst, **{**OPTIONS, **options})
@@ -193,9 +195,9 @@ class TargetTest(parameterized.TestCase):
         self.assertEqual(former, workshop.digest(dst))
 
     def test_written_model_that_differs_is_not_published(self) -> None:
-        real = pipeline.apply_edit
+        real = writer.apply_edit
 
-        def damage(*args: object) -> object:
+        def damage(*args: Any) -> Any:
             message = saved_model_pb2.SavedModel()
             message.CopyFrom(real(*args))
             del message.meta_graphs[0].signature_def["score"]
@@ -216,7 +218,7 @@ class TargetTest(parameterized.TestCase):
 
     def test_dump_after(self) -> None:
         dumps = self.folder / "dumps"
-        options = {**OPTIONS, "dump_after": ("inline", "rewrite"), "dump_dir": str(dumps)}
+        options: dict[str, Any] = {**OPTIONS, "dump_after": ("inline", "rewrite"), "dump_dir": str(dumps)}
         tf_blade.optimize_saved_model(self.src, self.folder / "dst", **options)
         texts = {item.name: item.read_text() for item in dumps.iterdir()}
         self.assertIn("inline.main.txt", texts)
@@ -229,7 +231,7 @@ class BuildFailureTest(parameterized.TestCase):
     def test_costs_the_cluster_alone(self, backend: str, reason: str) -> None:
         folder = Path(self.create_tempdir().full_path)
         models.dense(folder / "src")
-        options = {"backends": (backend,), "verify": False, **workshop.EAGER}
+        options: dict[str, Any] = {"backends": (backend,), "verify": False, **workshop.EAGER}
         report = tf_blade.optimize_saved_model(folder / "src", folder / "dst", **options)
         self.assertEqual(report.totals.engines, 0)
         self.assertNotEmpty(report.build_failures)
@@ -242,7 +244,7 @@ class BuildFailureTest(parameterized.TestCase):
     def test_the_next_backend_is_tried(self) -> None:
         folder = Path(self.create_tempdir().full_path)
         models.dense(folder / "src")
-        options = {"backends": ("broken", "no_engine"), "verify": False, **workshop.EAGER}
+        options: dict[str, Any] = {"backends": ("broken", "no_engine"), "verify": False, **workshop.EAGER}
         report = tf_blade.optimize_saved_model(folder / "src", folder / "dst", **options)
         self.assertEqual(report.totals.engines, len(report.clusters))
         self.assertEqual({item.backend for item in report.clusters}, {"no_engine"})
@@ -251,20 +253,20 @@ class BuildFailureTest(parameterized.TestCase):
     def test_strict_allows_what_no_engine_can_take(self) -> None:
         folder = Path(self.create_tempdir().full_path)
         models.labels(folder / "src")
-        options = {"backends": ("no_engine",), "verify": False, "strict": True, **workshop.EAGER}
+        options: dict[str, Any] = {"backends": ("no_engine",), "verify": False, "strict": True, **workshop.EAGER}
         self.assertGreater(tf_blade.optimize_saved_model(folder / "src", folder / "dst", **options).totals.engines, 0)
 
     def test_strict_forbids_refusals_by_rules(self) -> None:
         folder = Path(self.create_tempdir().full_path)
         models.dense(folder / "src")
-        options = {"backends": ("no_relu",), "verify": False, "strict": True, **workshop.EAGER}
+        options: dict[str, Any] = {"backends": ("no_relu",), "verify": False, "strict": True, **workshop.EAGER}
         with self.assertRaisesRegex(errors.StrictModeError, "no_relu cannot take node .*Relu.*: not today"):
             tf_blade.optimize_saved_model(folder / "src", folder / "dst", **options)
 
     def test_strict_makes_it_an_error(self) -> None:
         folder = Path(self.create_tempdir().full_path)
         models.dense(folder / "src")
-        options = {"backends": ("broken",), "verify": False, "strict": True, **workshop.EAGER}
+        options: dict[str, Any] = {"backends": ("broken",), "verify": False, "strict": True, **workshop.EAGER}
         with self.assertRaisesRegex(errors.StrictModeError, "out of luck"):
             tf_blade.optimize_saved_model(folder / "src", folder / "dst", **options)
         self.assertFalse((folder / "dst").exists())

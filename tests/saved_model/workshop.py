@@ -20,7 +20,7 @@ from tf_blade.stages import BuiltEngine, ClusterGraph
 from tf_blade.symbolic import Dim
 
 # Everything that a backend takes becomes an engine, however small.
-EAGER = {"min_cluster_nodes": 1, "min_cluster_gain_us": -1e9}
+EAGER: dict[str, Any] = {"min_cluster_nodes": 1, "min_cluster_gain_us": -1e9}
 
 
 class NoEngine:

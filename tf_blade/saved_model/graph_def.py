@@ -16,7 +16,7 @@ from tf_blade.saved_model.writer import Edit, apply_edit
 
 _SIGNATURE = "serving_default"
 # Ops that are fed when the caller names no inputs.
-_FED_OPS = ("Placeholder",)
+_FED_OPS = ("Placeholder", "PlaceholderWithDefault")
 
 
 def model_of_graph_def(graph_def: GraphDef, *, inputs: Sequence[str] | None, outputs: Sequence[str]) -> SavedModel:

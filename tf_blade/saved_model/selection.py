@@ -83,6 +83,12 @@ def select(model: SavedModel, signatures: Sequence[str] | None) -> Selection:
     chosen = [available[name] for name in (available if signatures is None else signatures)]
     main = _main_part(model, chosen)
     nodes = {node.name: node for node in model.meta_graph.graph_def.node}
+    if main is not None:
+        # No signature feeds them, but somebody with a session may: their defaults are no constants.
+        optional = [node.name for node in _reach(nodes, main) if node.op == "PlaceholderWithDefault"]
+        named = {name.partition(":")[0] for name in main.feeds}
+        feeds = (*main.feeds, *sorted(name for name in optional if name not in named))
+        main = dataclasses.replace(main, feeds=feeds)
     roots = [name for node in _reach(nodes, main) for name in _called(node, model.functions)] if main else []
     if signatures is None:
         roots += [name for name in _python_functions(model) if name in model.functions]

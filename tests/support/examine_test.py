@@ -196,6 +196,31 @@ class ReadsTest(parameterized.TestCase):
         body.add_node("AssignVariableOp", "w", [inner, value], {"dtype": DType.FLOAT}, [])
         self.assertFalse(self._taken("v", Effects({"f": body}, CATALOG.is_stateful)))
 
+    def test_effects_that_write_no_variable(self) -> None:
+        handle = self._variable("v", 4)
+        body = Graph("f")
+        inner, condition = body.add_input("v", DType.RESOURCE, ()), body.add_input("c", DType.BOOL, ())
+        body.add_node("Assert", "assert", [condition], {"T": []}, [])
+        self.graph.add_node("StatefulPartitionedCall", "call", [handle], {"f": FunctionAttr("f")}, [DType.FLOAT])
+        effects = Effects({"f": body}, CATALOG.is_stateful)
+        self.assertTrue(self._taken("v", effects), "an assertion is an effect, but writes nothing")
+        self.graph.add_node("Assert", "outer", [self.x], {"T": []}, [])
+        self.assertTrue(self._taken("v", effects))
+        self.assertIsNotNone(inner)
+
+    def test_a_function_that_names_its_variable_itself(self) -> None:
+        self._variable("v", 4)
+        body = Graph("f")
+        made = body.add_node("VarHandleOp", "made", (), {"shared_name": b"v", "container": b""}, [DType.RESOURCE])
+        value = body.add_input("value", DType.FLOAT, (4,))
+        outer = Graph("g")
+        outer.add_node("StatefulPartitionedCall", "inner_call", [], {"f": FunctionAttr("f")}, [])
+        self.graph.add_node("StatefulPartitionedCall", "call", [], {"f": FunctionAttr("g")}, [])
+        effects = Effects({"f": body, "g": outer}, CATALOG.is_stateful)
+        self.assertTrue(self._taken("v", effects))
+        body.add_node("AssignVariableOp", "w", [made.outputs[0], value], {"dtype": DType.FLOAT}, [])
+        self.assertFalse(self._taken("v", Effects({"f": body, "g": outer}, CATALOG.is_stateful)))
+
     def test_tables_are_no_variables(self) -> None:
         self._variable("v", 4)
         table = self.graph.add_input("table", DType.RESOURCE, ())

@@ -32,7 +32,7 @@ from tf_blade.stages import Verdict
 
 # Edges that one search may look at, round after round; and all searches together, per node and edge of the graph.
 SEARCH_LIMITS = (64, 1024, 16384)
-SEARCH_BUDGET = 10
+SEARCH_BUDGET = 6
 MIN_SEARCH_BUDGET = 1_000_000
 MAX_EXTRA_ROUNDS = 3
 

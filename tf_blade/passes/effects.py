@@ -50,6 +50,15 @@ class Effects:
         self._is_stateful = is_stateful
         self._of_function: dict[str, Effect] = {}
 
+    def bodies_of(self, node: Node) -> list[Graph] | None:
+        """The bodies of the functions that a node calls; None when one of them is unknown."""
+        names = [item.name for item in node.functions()]
+        if node.op in self._bodies:
+            names.append(node.op)
+        if any(name not in self._bodies for name in names):
+            return None
+        return [self._bodies[name] for name in names]
+
     def of(self, node: Node) -> Effect:
         """The node's effect. Reference types are state wherever they go."""
         if any(t.dtype.is_ref for t in (*node.inputs, *node.outputs)):

@@ -18,28 +18,66 @@ _OTHER_RESOURCES = ("Lookup", "MutableHashTable", "MutableDenseHashTable", "Tens
 
 def contested_reads(graph: Graph, effects: Effects) -> dict[Node, str]:
     """Nodes that read a variable which another node may write, with that node's name."""
+    writes = _Writes(effects)
     written: list[tuple[Tensor | None, str]] = []
     for node in graph.nodes:
-        if effects.of(node) == Effect.WRITES and not node.op.startswith(_OTHER_RESOURCES):
-            written += [(handle, node.name) for handle in _handles(node)]
+        if writes.by(node):
+            written += [(handle, node.name) for handle in writes.handles(node)]
     if not written:
         return {}
     found: dict[Node, str] = {}
     for node in graph.nodes:
         if effects.of(node) != Effect.READS:
             continue
-        for handle in _handles(node):
+        for handle in (_root(tensor) for tensor in node.inputs if tensor.dtype == DType.RESOURCE):
             for other, writer in written:
-                if other is None or handle is None or _may_be_same(handle, other):
+                if other is None or _may_be_same(handle, other):
                     found.setdefault(node, writer)
     return found
 
 
-def _handles(node: Node) -> list[Tensor | None]:
-    """The variables that a node reaches; None stands for any."""
-    if any(tensor.dtype.is_ref for tensor in (*node.inputs, *node.outputs)) or any(True for _ in node.functions()):
-        return [None]
-    return [_root(tensor) for tensor in node.inputs if tensor.dtype == DType.RESOURCE]
+class _Writes:
+    """Which nodes may write variables, through functions they call too. Assert and Print have effects, but not that."""
+
+    def __init__(self, effects: Effects) -> None:
+        self._effects = effects
+        self._bodies: dict[Graph, tuple[bool, bool]] = {}
+
+    def by(self, node: Node) -> bool:
+        """Whether the node may write a variable."""
+        if self._effects.of(node) != Effect.WRITES or node.op.startswith(_OTHER_RESOURCES):
+            return False
+        if _has_refs(node):
+            return True
+        bodies = self._effects.bodies_of(node)
+        if bodies is None:
+            return True
+        if bodies:
+            return any(self._of(body)[0] for body in bodies)
+        return any(tensor.dtype == DType.RESOURCE for tensor in node.inputs)
+
+    def handles(self, node: Node) -> list[Tensor | None]:
+        """The variables that a node which writes may reach; None stands for any."""
+        bodies = self._effects.bodies_of(node)
+        if _has_refs(node) or bodies is None or any(self._of(body)[1] for body in bodies):
+            return [None]
+        return [_root(tensor) for tensor in node.inputs if tensor.dtype == DType.RESOURCE]
+
+    def _of(self, body: Graph) -> tuple[bool, bool]:
+        """Whether a body may write variables, and whether it reaches others than its arguments."""
+        known = self._bodies.get(body)
+        if known is None:
+            self._bodies[body] = (True, True)  # what a recursive call of it counts as
+            writes = any(self.by(node) for node in body.nodes)
+            others = any(
+                node.op == "VarHandleOp" or (self.by(node) and None in self.handles(node)) for node in body.nodes
+            )
+            known = self._bodies[body] = (writes, others)
+        return known
+
+
+def _has_refs(node: Node) -> bool:
+    return any(tensor.dtype.is_ref for tensor in (*node.inputs, *node.outputs))
 
 
 def _root(tensor: Tensor) -> Tensor:

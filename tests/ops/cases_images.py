@@ -14,7 +14,7 @@ OPS: dict[str, Callable[..., Any]] = {
     "ResizeBilinear": raw.ResizeBilinear,
     "ResizeNearestNeighbor": raw.ResizeNearestNeighbor,
 }
-MODES = ({}, {"align_corners": True}, {"half_pixel_centers": True})
+MODES: tuple[dict[str, bool], ...] = ({}, {"align_corners": True}, {"half_pixel_centers": True})
 TYPES = (tf.float32, tf.float64, tf.float16, tf.uint8, tf.int8, tf.int16, tf.uint16, tf.int32, tf.int64, tf.bfloat16)
 EXTENTS = (0, 1, 2, 3, 7)
 

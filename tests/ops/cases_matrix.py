@@ -142,13 +142,16 @@ EQUATIONS: dict[str, tuple[tuple[int | str, ...], ...]] = {
 }
 
 
+_SPELLING: dict[str, str | int | None] = {",": "_", ".": "x", ">": "", "-": "_to_"}
+
+
 def _einsums() -> Iterator[OpCase]:
     for equation, shapes in EQUATIONS.items():
 
         def fn(*inputs: Any, equation: str = equation) -> Any:
             return raw.Einsum(inputs=list(inputs), equation=equation)
 
-        name = equation.translate(str.maketrans({",": "_", ".": "x", ">": "", "-": "_to_", " ": "s"}))
+        name = equation.translate(str.maketrans(_SPELLING))
         yield OpCase(f"Einsum_{name}", fn, tuple(f32(*shape) for shape in shapes))
         if equation in ("ij,jk->ik", "ijk->ik", "...ij,...jk->...ik"):
             for t in INTEGERS:

@@ -376,12 +376,12 @@ def _matrices() -> Iterator[OpCase]:
         lambda x, a: raw.MatrixBandPart(input=x, num_lower=a, num_upper=0),
         (f32("n", 4), i32(make=integers(0, 3), known=True)),
     )
-    for k in [0, 1, -1, 2, -3, (0, 0), (0, 2), (-2, 0), (-2, 3), (1, 2), (-3, -1)]:
+    spelling: dict[str, str | int | None] = {"-": "m", "(": "", ")": "", ",": "_", " ": ""}
+    bands: list[int | tuple[int, int]] = [0, 1, -1, 2, -3, (0, 0), (0, 2), (-2, 0), (-2, 3), (1, 2), (-3, -1)]
+    for k in bands:
         for align in ("RIGHT_LEFT", "LEFT_RIGHT", "LEFT_LEFT", "RIGHT_RIGHT"):
             if isinstance(k, tuple) or align == "RIGHT_LEFT":
-                name = f"MatrixDiagPartV3_{k}_{align}".translate(
-                    str.maketrans({"-": "m", "(": "", ")": "", ",": "_", " ": ""})
-                )
+                name = f"MatrixDiagPartV3_{k}_{align}".translate(str.maketrans(spelling))
                 yield OpCase(name, _diagonals(k, align), (f32("n", "m"), f32()), sizes=(0, 1, 3, 4, 7))
     yield OpCase("MatrixDiagPartV3_batch", _diagonals((-1, 1), "LEFT_RIGHT"), (f32("n", 2, 3, 4), f32()))
 

@@ -182,9 +182,10 @@ def trace(case: OpCase) -> tuple[Callable[..., Any], Graph]:
         tensor = node.outputs[0]
         tensor.shape = tuple(d if isinstance(d, int) else symbolic.symbol(d) for d in arg.shape)
         if arg.known:
-            tensor.value = np.empty(arg.shape, dtype=object)
-            for flat, index in enumerate(np.ndindex(*tensor.value.shape)):
-                tensor.value[index] = symbolic.value_symbol(f"v{position}_{flat}")
+            content = np.empty(tuple(int(d) for d in arg.shape), dtype=object)
+            for flat, index in enumerate(np.ndindex(*content.shape)):
+                content[index] = symbolic.value_symbol(f"v{position}_{flat}")
+            tensor.value = content
     infer(graph)
     return concrete, graph
 

@@ -244,7 +244,7 @@ class MainGraphTest(absltest.TestCase):
         catalog = OpCatalog()
         fetches = ["top:0", "first"]
         graph = graph_from_graph_def(graph_def, catalog, feeds=["x:0"], fetches=fetches, targets=["target"])
-        self.assertEqual([output.name for output in graph.outputs], ["top:0", "first:0", "top:1"])
+        self.assertEqual([output.name for output in graph.outputs], ["top:0", "top:1", "first:0"])
         before = [node.name for node in graph.nodes]
         clones = {graph.node("x").outputs[0]: graph.node("x").outputs[0]}
         nodes = {}

@@ -173,7 +173,7 @@ def graph_from_graph_def(
         graph_def: the main graph.
         catalog: the ops it uses.
         feeds: tensors ("node:index" or "node") that are fed: they become arguments named as their nodes.
-        fetches: tensors that are fetched; each becomes an output of that name.
+        fetches: tensors that are fetched; they become outputs of these names, with all others of their nodes.
         targets: nodes that are run for their effect; they become control outputs.
         keep: tensors and nodes that must stay if they are in the part; names that are not are passed over.
 
@@ -198,8 +198,10 @@ def graph_from_graph_def(
         if node_def.name in part and node_def.name not in fed:
             reader.connect(node_def)
     tensors, nodes = _read_by_rest(graph_def, part)
-    for text in dict.fromkeys(wanted + tensors):
-        graph.add_output(text, reader.tensor(text, ""))
+    # A node whose name survives gives all of its outputs, asked for or not.
+    nodes_read = dict.fromkeys(reader.tensor(text, "").node for text in wanted + tensors)
+    for tensor in (tensor for node in nodes_read for tensor in node.outputs):
+        graph.add_output(tensor.name, tensor)
     for name in dict.fromkeys([*targets, *nodes]):
         graph.control_outputs.append((name, graph.node(name)))
     _keep(graph, keep)
@@ -210,18 +212,18 @@ def _keep(graph: Graph, names: Iterable[str]) -> None:
     tensors = {output.name for output in graph.outputs}
     nodes = {name for name, _ in graph.control_outputs}
     for text in names:
-        name, colon, index = text.removeprefix("^").partition(":")
+        name, colon, _ = text.removeprefix("^").partition(":")
         if name not in graph or graph.node(name).op == ARG_OP:
             continue
         node = graph.node(name)
         if not colon and name not in nodes:
             nodes.add(name)
             graph.control_outputs.append((name, node))
-        # Whoever asks for a node may go on to ask for any of its tensors.
-        for tensor in [node.outputs[int(index)]] if colon else node.outputs:
-            if f"{name}:{tensor.index}" not in tensors:
-                tensors.add(f"{name}:{tensor.index}")
-                graph.add_output(f"{name}:{tensor.index}", tensor)
+        # Whoever asks for a node, or for one of its tensors, may go on to ask for any of them.
+        for tensor in node.outputs:
+            if tensor.name not in tensors:
+                tensors.add(tensor.name)
+                graph.add_output(tensor.name, tensor)
 
 
 def _split(text: str) -> tuple[str, int]:
@@ -455,13 +457,11 @@ class _Aliases:
 
     @staticmethod
     def _write_identity(writer: _Writer, node_def: NodeDef, tensors: Mapping[int, Tensor]) -> None:
-        """Output positions that nobody asked for are filled with the first one that somebody did."""
-        filler = tensors[min(tensors)]
-        items = [tensors.get(index, filler) for index in range(max(tensors) + 1)]
+        items = [tensors[index] for index in range(len(tensors))]
         node_def.input.extend(writer.tensor(item) for item in items)
         if len(items) == 1:
             node_def.op = "Identity"
-            node_def.attr["T"].type = int(filler.dtype)
+            node_def.attr["T"].type = int(items[0].dtype)
         else:
             node_def.op = "IdentityN"
             node_def.attr["T"].list.type.extend(int(item.dtype) for item in items)

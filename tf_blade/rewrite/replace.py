@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from tf_blade.clusters.cluster import cluster_device
 from tf_blade.dtypes import DType
 from tf_blade.graph.attributes import Attr, FunctionAttr
-from tf_blade.graph.graph import Graph, Node
+from tf_blade.graph.graph import Graph, Node, Tensor
 from tf_blade.stages import BuiltEngine, Cluster
 
 ENGINE_OP = "BladeEngineOp"
@@ -42,8 +42,10 @@ def replace_clusters(graph: Graph, replacements: Sequence[Replacement]) -> list[
             mine.shape, mine.value, mine.handle = theirs.shape, theirs.value, theirs.handle
             graph.replace_uses(theirs, mine)
     gone: dict[Node, Node] = {}
+    kept = {output.tensor for output in graph.outputs}
     for item, op in zip(replacements, ops, strict=True):
-        _remove_members(graph, item.cluster, op, gone)
+        _remove_members(graph, item.cluster, op, kept, gone)
+    graph.control_outputs = [(name, gone.get(node, node)) for name, node in graph.control_outputs]
     _forget_colocation(graph, {node.name for node in gone})
     return ops
 
@@ -70,10 +72,10 @@ def _add_engine_op(graph: Graph, item: Replacement) -> Node:
     return op
 
 
-def _remove_members(graph: Graph, cluster: Cluster, op: Node, gone: dict[Node, Node]) -> None:
+def _remove_members(graph: Graph, cluster: Cluster, op: Node, kept: set[Tensor], gone: dict[Node, Node]) -> None:
     """Removes the nodes that nobody reads any more, last first; what waited for one of them waits for the engine."""
     for node in reversed(cluster.nodes):
-        if node in gone or any(tensor.uses or graph.is_output(tensor) for tensor in node.outputs):
+        if node in gone or any(tensor.uses or tensor in kept for tensor in node.outputs):
             continue
         before = node.control_inputs if node.op == "Const" else (op,)
         for waiting in node.control_uses:
@@ -81,7 +83,6 @@ def _remove_members(graph: Graph, cluster: Cluster, op: Node, gone: dict[Node, N
             for item in before:
                 if waiting is not op:
                     graph.add_control_input(waiting, item)
-        graph.control_outputs = [(name, op if item is node else item) for name, item in graph.control_outputs]
         graph.remove_node(node)
         gone[node] = op
 

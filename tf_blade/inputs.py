@@ -58,7 +58,7 @@ def size_grid(specs: Sequence[InputSpec]) -> list[dict[int, int]]:
     for shift in (0, 1):
         for i in range(count):
             others = {axis: OTHER_SIZES[(i + shift * axis) % count] for axis in axes if axis > 0}
-            grid.append({axis: others.get(axis, BATCH_SIZES[(i + shift) % count]) for axis in axes})
+            grid.append({axis: others.get(axis, BATCH_SIZES[i]) for axis in axes})
     grid.append({axis: OTHER_SIZES[0] if axis else 0 for axis in axes})
     return list({tuple(item.items()): item for item in grid}.values())
 

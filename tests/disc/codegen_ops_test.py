@@ -10,6 +10,7 @@ from absl.testing import absltest, parameterized
 from tests.disc import codegen_kit
 from tf_blade import dtypes
 from tf_blade.backends.disc.harness import ExecutionError, LoadedExecutable
+from tf_blade.backends.disc.ir import interpreter
 from tf_blade.backends.disc.ir.builder import Builder
 from tf_blade.backends.disc.ir.scalar import FNS
 from tf_blade.backends.disc.ir.values import Value
@@ -188,8 +189,34 @@ def resizes(b: Builder) -> list[Value]:
 
 
 MODULES: dict[str, Callable[[Builder], list[Value]]] = {
-    fn.__name__: fn for fn in (movement, sources, gathers, reductions, stitches, special, dots, epilogues, pads, resizes)
+    fn.__name__: fn
+    for fn in (movement, sources, gathers, reductions, stitches, special, dots, epilogues, pads, resizes)
 }
+
+
+class LongTest(absltest.TestCase):
+    def test_whole_tensor_reductions_in_parts(self) -> None:
+        b = Builder()
+        x, y = b.parameter(DType.FLOAT, (B, S)), b.parameter(DType.FLOAT, (B, 1))
+        n = b.parameter(DType.INT32, (B, S))
+        scaled = b.binary("mul", x, y)
+        mean = b.binary("mul", b.reduce("sum", scaled, [0, 1]), b.scalar(0.5, DType.FLOAT))
+        results = [mean, b.reduce("max", x, [0, 1]), b.reduce("sum", n, [0, 1]), b.reduce("min", scaled, [0, 1])]
+        results.append(b.reduce("and", b.binary("less", n, b.scalar(3, DType.INT32)), [0, 1]))
+        sizes = ({"b": 131, "s": 1009}, {"b": 1, "s": 40000}, {"b": 40000, "s": 1}, {"b": 0, "s": 5})
+        codegen_kit.check(b.module("long", results), sizes, scale=20.0)
+
+    def test_a_nan_wins_wherever_it_is(self) -> None:
+        b = Builder()
+        x = b.parameter(DType.FLOAT, (B, S))
+        results = [b.reduce(kind, x, axes) for kind in ("max", "min", "sum") for axes in ([0], [1], [0, 1])]
+        module = b.module("nan", results)
+        runner = LoadedExecutable(codegen_kit.build(module), parameters=module.parameters, results=module.results)
+        for place in (0, 31, 32, 70):
+            array = np.random.default_rng(place).standard_normal((2, 71)).astype(np.float32)
+            array[1, place], array[0, 5] = np.nan, np.inf
+            for got, want in zip(runner.run([array]), interpreter.run(module, [array]), strict=True):
+                codegen_kit.compare(got, want, f"NaN at {place}")
 
 
 class OpsTest(parameterized.TestCase):

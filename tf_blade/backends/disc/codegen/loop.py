@@ -7,7 +7,6 @@ import math
 
 from tf_blade.backends.disc.codegen.affine import Atom, Lin, count, dim_mul, variable
 from tf_blade.backends.disc.codegen.body import Body, Item, Renderer, merge_loops
-from tf_blade.backends.disc.codegen.ctypes_ import register_type
 from tf_blade.backends.disc.codegen.elements import Elements
 from tf_blade.backends.disc.codegen.index import Index
 from tf_blade.backends.disc.codegen.kernel import Context, Kernel, Pointers, assemble, describe, renderer
@@ -98,40 +97,45 @@ def finish_loop(
 def row_loop(
     render: Renderer, variables: list[Atom], row: list[Item], blocks: Dim | None = None, block: int = BLOCK
 ) -> list[str]:
-    """The loop over [begin, end): decomposes a step's number into the row's variables and the block of columns."""
-    lines = ["  for (int64_t unit = begin; unit < end; ++unit) {"]
-    if blocks is None or (isinstance(blocks, int) and blocks <= block):
-        lines.append("    const int64_t row = unit;" if variables else "    (void)unit;")
-        if blocks is not None:
-            lines.append(f"    const int64_t first = 0, last = {render.dim(blocks)};")
-    else:
+    """The loop over steps [begin, end). A step is a row, or a block of at most `block` of its `blocks` columns."""
+    digits = [(atom.name, render.dim(atom.extent)) for atom in variables if atom.extent is not None]
+    head, inside = [], []
+    if isinstance(blocks, int) and blocks <= block:
+        inside = [f"const int64_t first = 0, last = {blocks};"]
+    elif blocks is not None:
         size = render.dim(blocks)
-        lines += [
-            f"    const int64_t blocks = ({size} + {block - 1}) / {block};",
-            "    const int64_t row = unit / blocks;" if variables else "",
-            f"    const int64_t first = {'unit % blocks' if variables else 'unit'} * {block};",
-            f"    const int64_t last = min64(first + {block}, {size});",
+        head = [f"const int64_t blocks = ({size} + {block - 1}) / {block};"]
+        inside = [
+            f"const int64_t first = part * {block};",
+            f"const int64_t last = min64(first + {block}, {size});",
         ]
-    lines += [f"    {text}" for text in decompose("row", variables, render)]
-    lines += render.items(row, 2)
-    return [line for line in lines if line] + ["  }"]
+        digits.append(("part", "blocks"))
+    start, current, advance = count_up(digits)
+    return [
+        *(f"  {line}" for line in [*head, *start]),
+        "  for (int64_t unit = begin; unit < end; ++unit) {",
+        *(f"    {line}" for line in [*current, *inside]),
+        *render.items(row, 2),
+        *(f"    {line}" for line in advance),
+        "  }",
+    ]
 
 
-def decompose(name: str, variables: list[Atom], render: Renderer) -> list[str]:
-    """Definitions of row variables from a row's number."""
-    lines = []
-    for position, atom in enumerate(variables):
-        assert atom.extent is not None
-        below = count(tuple(item.extent for item in variables[position + 1 :]))
-        text = name if below == 1 else f"{name} / {_paren(render.dim(below))}"
-        if position > 0:
-            text = f"{text} % {render.dim(atom.extent)}"
-        lines.append(f"const int64_t {atom.name} = {text};")
-    return lines
+def count_up(digits: list[tuple[str, str]]) -> tuple[list[str], list[str], list[str]]:
+    """The digits of `unit`, (name, extent) from the highest down: before a loop, inside it, and at its end.
 
-
-def _paren(text: str) -> str:
-    return text if text.replace("_", "a").isalnum() else f"({text})"
+    Divisions are done once, before the loop.
+    """
+    if len(digits) < 2:
+        return [], [f"const int64_t {name} = unit;" for name, _ in digits] or ["(void)unit;"], []
+    start = ["int64_t rest = begin;"]
+    for name, extent in reversed(digits[1:]):
+        start += [f"int64_t at_{name} = rest % {extent};", f"rest /= {extent};"]
+    start.append(f"int64_t at_{digits[0][0]} = rest;")
+    advance = f"++at_{digits[0][0]};"
+    for name, extent in digits[1:]:
+        advance = f"if (++at_{name} == {extent}) {{ at_{name} = 0; {advance} }}"
+    return start, [f"const int64_t {name} = at_{name};" for name, _ in digits], [advance]
 
 
 def picoseconds(ops: dict[Op, None] | list[Op], outputs: list[Value]) -> int:
@@ -140,6 +144,3 @@ def picoseconds(ops: dict[Op, None] | list[Op], outputs: list[Value]) -> int:
     for op in ops:
         total += 1000 * FNS[op.attrs["fn"]].cost if op.kind == "elementwise" else 20
     return max(1, math.ceil(total))
-
-
-__all__ = ["BLOCK", "Store", "build_loop", "decompose", "index_of", "picoseconds", "register_type", "row_loop", "store"]

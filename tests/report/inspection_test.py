@@ -13,12 +13,14 @@ import tf_blade
 from tests.saved_model import models, workshop
 from tf_blade.errors import InvalidSavedModelError
 from tf_blade.inspection import Inspection
+from tf_blade.report.report import Report
 
 workshop.register()
 
 
 class InspectionTest(absltest.TestCase):
     folder: Path
+    report: Report
     optimized: Inspection
 
     @classmethod

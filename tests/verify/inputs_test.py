@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from absl.testing import absltest, parameterized
@@ -64,7 +65,7 @@ class RandomTest(parameterized.TestCase):
 
 
 class FileTest(absltest.TestCase):
-    def _file(self, **arrays: np.ndarray) -> Path:
+    def _file(self, **arrays: Any) -> Path:
         path = Path(self.create_tempdir().full_path) / "inputs.npz"
         np.savez(path, **arrays)
         return path

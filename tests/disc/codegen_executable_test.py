@@ -94,6 +94,35 @@ class GuardTest(absltest.TestCase):
             runner.run([np.ones((2, 3), np.float32)], fail_alloc=True)
 
 
+class WeightsTest(absltest.TestCase):
+    def test_results_that_init_computes_and_weights_themselves(self) -> None:
+        b = Builder()
+        x = b.parameter(DType.FLOAT, (B, 4))
+        w, v = b.parameter(DType.FLOAT, (4, 4), weight=True), b.parameter(DType.FLOAT, (4,), weight=True)
+        folded = b.binary("mul", w, b.elementwise("rsqrt", b.elementwise("square", v)))
+        product = b.dot(x, b.reshape(b.elementwise("neg", folded), (4, 4)))
+        tall = b.reshape(folded, (16,))
+        results = [folded, tall, w, product, b.binary("add", x, b.reduce("sum", folded, [0])), folded]
+        codegen_kit.check(b.module("weights", results), ({"b": 3}, {"b": 0}, {"b": 1}))
+
+    def test_other_weights_need_another_init(self) -> None:
+        b = Builder()
+        x, w = b.parameter(DType.FLOAT, (B, 2)), b.parameter(DType.FLOAT, (2, 2), weight=True)
+        module = b.module("init", [b.dot(x, w)])
+        runner = LoadedExecutable(codegen_kit.build(module), parameters=module.parameters, results=module.results)
+        ones = np.ones((1, 2), np.float32)
+        for factor in (1.0, 3.0):
+            weights = np.full((2, 2), factor, np.float32)
+            runner.init([ones, weights])
+            np.testing.assert_array_equal(runner.run([ones, weights])[0], ones @ weights)
+
+    def test_a_dimension_that_no_input_has_is_a_failure(self) -> None:
+        b = Builder()
+        x = b.parameter(DType.FLOAT, ())
+        with self.assertRaisesRegex(BuildFailure, "does not follow"):
+            generate(b.module("unbound", [b.broadcast(x, (S,), ())]))
+
+
 class SymbolsTest(parameterized.TestCase):
     def test_needs_memory_functions_at_most(self) -> None:
         executable = compile_module(guarded_module())

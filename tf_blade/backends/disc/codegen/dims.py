@@ -7,6 +7,7 @@ import re
 import sympy
 
 from tf_blade import symbolic
+from tf_blade.errors import BuildFailure
 from tf_blade.symbolic import Dim
 
 
@@ -47,13 +48,22 @@ class DimTable:
         known = self._fields.get(dim)
         if known is None:
             known = f"e{len(self._lines)}"
-            text = symbolic.to_c(dim, self.spelled)
+            try:
+                text = symbolic.to_c(dim, self.spelled)
+            except TypeError as error:
+                raise BuildFailure(f"dimension {dim} is no integer expression", "disc") from error
             self._fields[dim] = known
             self._lines.append((known, text, str(dim)))
         return known
 
     def spelled(self, name: str) -> str:
-        """The field of a bound symbol."""
+        """The field of a bound symbol.
+
+        Raises:
+            BuildFailure: nothing binds the symbol.
+        """
+        if name not in self._symbols:
+            raise BuildFailure(f"dimension {name} does not follow from the inputs", "disc")
         return self._symbols[name]
 
     def c(self, dim: Dim, prefix: str = "d.") -> str:

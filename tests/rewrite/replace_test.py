@@ -24,7 +24,7 @@ def _op(graph: Graph, op: str, name: str, *inputs: Tensor, control: Sequence[Nod
 
 def _const(graph: Graph, name: str, control: Sequence[Node] = ()) -> Tensor:
     value = np.ones(2, np.float32)
-    attrs = {"dtype": F, "value": TensorAttr(F, (2,), value)}
+    attrs: dict[str, Any] = {"dtype": F, "value": TensorAttr(F, (2,), value)}
     return graph.add_node("Const", name, (), attrs, [F], control_inputs=control).outputs[0]
 
 

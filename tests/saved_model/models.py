@@ -185,7 +185,7 @@ def keras_model(folder: Path) -> None:
 
 def _tf1(variables: str) -> Callable[[Path], None]:
     """Two outputs of one node are fetched, and a node inside feeds both a fetch and another node."""
-    constants = {
+    constants: dict[tuple[int, ...], Any] = {
         shape: np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32) for shape in _SHAPES
     }
 

@@ -1,0 +1,226 @@
+"""Whatever is wrong: one line that says what to do, a status, an untouched source and no target."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from tests.cli import kit
+from tests.saved_model import models, workshop
+from tf_blade import pipeline
+from tf_blade.backends import registry
+
+workshop.register()
+registry.register("wrong", kit.Wrong)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A call that fails.
+
+    Attributes:
+        argv: of the command; {src} and {dst} are replaced, {dir} is the folder that holds dst.
+        message: what its line says.
+        prepare: makes things in the folder before.
+        env: environment variables.
+        status: the exit status.
+    """
+
+    argv: str
+    message: str
+    prepare: Callable[[Path], object] = lambda folder: None
+    env: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    status: int = 1
+
+
+def _damaged(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
+    def prepare(folder: Path) -> None:
+        (folder / "bad").mkdir()
+        data = (folder / "src" / "saved_model.pb").read_bytes()
+        (folder / "bad" / "saved_model.pb").write_bytes(change(data))
+
+    return prepare
+
+
+def _inputs(**arrays: np.ndarray) -> Callable[[Path], object]:
+    return lambda folder: np.savez(folder / "inputs.npz", **{name.replace("__", "/"): v for name, v in arrays.items()})  # type: ignore[arg-type]
+
+
+_TEXT = np.array([["a"] * 4])
+_NO_COMPILER = {"TF_BLADE_CXX": "/nonexistent/c++"}
+CASES: dict[str, Case] = {
+    "source missing": Case("optimize {dir}/none {dst}", "none does not exist"),
+    "source is a file": Case("optimize {src}/saved_model.pb {dst}", "is a file; a SavedModel is the folder"),
+    "source is no SavedModel": Case("optimize {dir}/bad {dst}", "no SavedModel: there", lambda f: (f / "bad").mkdir()),
+    "corrupt": Case("optimize {dir}/bad {dst}", "is corrupt", _damaged(lambda data: b"\xff" * 100)),
+    "truncated": Case("optimize {dir}/bad {dst}", "is corrupt", _damaged(lambda data: data[: len(data) // 2])),
+    "empty": Case("optimize {dir}/bad {dst}", "no meta graph tagged 'serve'", _damaged(lambda data: b"")),
+    "target exists": Case("optimize {src} {dst}", "exists; choose another one, or pass", lambda f: (f / "dst").mkdir()),
+    "target is a file": Case(
+        "optimize {src} {dst} --overwrite", "is no folder", lambda f: (f / "dst").write_text("mine")
+    ),
+    "target is something else": Case(
+        "optimize {src} {dir}/other --overwrite",
+        "holds something else",
+        lambda f: ((f / "other").mkdir(), (f / "other" / "file").write_text("mine")),
+    ),
+    "target is the source": Case("optimize {src} {src} --overwrite", "is the source"),
+    "target inside the source": Case("optimize {src} {src}/dst", "lie in one another"),
+    "no folder for the target": Case("optimize {src} {dir}/none/dst", "does not exist; create it first"),
+    "target cannot be written": Case("optimize {src} /proc/tf_blade_target {quick}", "cannot be written"),
+    "unknown signature": Case("optimize {src} {dst} --signatures=nope", "no signature 'nope'; there are: embed, score"),
+    "unknown backend": Case("optimize {src} {dst} --backends=magic", "no backend 'magic'; there are: .*disc"),
+    "backend named twice": Case("optimize {src} {dst} --backends=disc,disc", "named twice"),
+    "unknown phase to stop after": Case("optimize {src} {dst} --stop-after=nope", "no phase 'nope'; there are: read, "),
+    "unknown phase to dump": Case("optimize {src} {dst} --dump-after=read,nope", "no phase 'nope'; there are: read, "),
+    "dumps cannot be written": Case("optimize {src} {dst} --dump-after=read --dump-dir=/proc/dumps", "/proc/dumps"),
+    "unknown log channel": Case(
+        "optimize {src} {dst}", "TF_BLADE_LOGS names no log channel: 'nope'", env={"TF_BLADE_LOGS": "support,nope"}
+    ),
+    "strict without a compiler": Case(
+        "optimize {src} {dst} --strict {eager}", "could not build cluster .*no C\\+\\+ compiler", env=_NO_COMPILER
+    ),
+    "strict, and a backend raises": Case(
+        "optimize {src} {dst} --strict --backends=raising {eager}", "raising could not build cluster .*out of luck"
+    ),
+    "sample inputs missing": Case("optimize {src} {dst} --sample-inputs={dir}/none.npz", "there is no file"),
+    "sample inputs of another kind": Case(
+        "optimize {src} {dst} --sample-inputs={dir}/inputs.npz",
+        "no .npz of plain arrays",
+        lambda f: (f / "inputs.npz").write_text("text"),
+    ),
+    "sample inputs of another model": Case(
+        "optimize {src} {dst} --sample-inputs={dir}/inputs.npz", "has z, which is no input", _inputs(z=np.ones(3))
+    ),
+    "sample inputs of another type": Case(
+        "optimize {src} {dst} {quick} --sample-inputs={dir}/inputs.npz",
+        r"input 'x' of signature 'embed' is float32\[\?, 4\]; given is <U1\[1, 4\]",
+        _inputs(embed__x=_TEXT),
+    ),
+    "inspect nothing": Case("inspect {dir}/none", "none does not exist"),
+    "inspect with an unknown backend": Case("inspect {src} --backends=magic", "no backend 'magic'"),
+    "verify nothing": Case("verify {src} {dst}", "dst does not exist"),
+    "verify with another type": Case(
+        "verify {src} {src} --inputs={dir}/inputs.npz", "'embed' is float32", _inputs(embed__x=_TEXT)
+    ),
+    "verify with another shape": Case(
+        "verify {src} {src} --inputs={dir}/inputs.npz", r"given is float64\[2, 5\]", _inputs(embed__x=np.ones((2, 5)))
+    ),
+    "verify an unknown signature": Case("verify {src} {src} --signatures=nope", "no signature 'nope'"),
+    "bench nothing": Case("bench {dir}/none {src}", "none does not exist"),
+    "bench an unknown signature": Case("bench {src} {src} --signatures=nope", "no signature 'nope'"),
+    "bench with another shape": Case(
+        "bench {src} {src} --inputs={dir}/inputs.npz", r"given is float64\[4\]", _inputs(embed__x=np.ones(4))
+    ),
+}
+USAGE = {
+    "no command": "",
+    "unknown command": "improve {src}",
+    "unknown flag": "optimize {src} {dst} --faster",
+    "no target": "optimize {src}",
+    "no number": "optimize {src} {dst} --min-cluster-nodes=many",
+}
+
+
+class ErrorsTest(parameterized.TestCase):
+    source: Path
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        scratch = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(scratch.cleanup)
+        cls.source = Path(scratch.name) / "src"
+        models.shared(cls.source)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = Path(self.create_tempdir().full_path)
+        (self.folder / "src").symlink_to(self.source)
+
+    def _argv(self, text: str) -> list[str]:
+        groups = {"{quick}": kit.QUICK, "{eager}": kit.EAGER}
+        places = {"src": self.source, "dst": self.folder / "dst", "dir": self.folder}
+        return [item.format(**places) for word in text.split() for item in groups.get(word, (word,))]
+
+    @parameterized.named_parameters((name, name) for name in CASES)
+    def test_one_line(self, name: str) -> None:
+        case = CASES[name]
+        case.prepare(self.folder)
+        before, files = workshop.digest(self.source), workshop.digest(self.folder)
+        found = kit.call(*self._argv(case.argv), env=case.env)
+        self.assertEqual(found.status, case.status, found.err)
+        self.assertEqual(found.out, "")
+        self.assertLen(found.err.splitlines(), 1, found.err)
+        self.assertStartsWith(found.err, "tf-blade: ")
+        self.assertRegex(found.err, case.message)
+        self.assertEqual(before, workshop.digest(self.source), "the source was touched")
+        self.assertEqual(files, workshop.digest(self.folder), "something was written")
+
+    @parameterized.named_parameters(USAGE.items())
+    def test_usage(self, argv: str) -> None:
+        found = kit.call(*self._argv(argv))
+        self.assertEqual(found.status, 2)
+        self.assertIn("usage: tf-blade", found.err)
+        self.assertEmpty(workshop.digest(self.folder / "dst"))
+
+    def test_a_wrong_result_is_not_published(self) -> None:
+        found = kit.call("optimize", self.source, self.folder / "dst", "--backends=wrong", *kit.EAGER)
+        self.assertEqual(found.status, 1)
+        self.assertStartsWith(found.err, "tf-blade: results differ from the original's; nothing was published\n")
+        self.assertRegex(found.err, r"embed +\w+ +WRONG")
+        self.assertEqual(os.listdir(self.folder), ["src"])
+        # without the comparison nobody would notice
+        found = kit.call("optimize", self.source, self.folder / "dst", "--backends=wrong", "--no-verify", *kit.EAGER)
+        self.assertEqual(found.status, 0, found.err)
+        found = kit.call("verify", self.source, self.folder / "dst")
+        self.assertEqual((found.status, found.err), (1, ""))
+        self.assertRegex(found.out, r"embed +\w+ +WRONG")
+
+    @parameterized.parameters(
+        ({"TF_BLADE_CXX": "/nonexistent/c++"}, "disc", "no C\\+\\+ compiler"),
+        ({}, "broken", "out of luck"),
+        ({}, "raising", "ZeroDivisionError: out of luck"),
+    )
+    def test_clusters_that_cannot_be_built_stay_tensorflow(self, env: dict[str, str], name: str, reason: str) -> None:
+        found = kit.call("optimize", self.source, self.folder / "dst", f"--backends={name}", *kit.EAGER, env=env)
+        self.assertEqual((found.status, found.err), (0, ""))
+        self.assertRegex(found.out, f"not built, so TensorFlow runs them\n.*\\({name}\\): {reason}")
+        self.assertRegex(found.out, r"engines  0 in \d bodies")
+        result = kit.call("verify", self.source, self.folder / "dst")
+        self.assertEqual(result.status, 0, result.out)
+
+    def test_the_next_backend_takes_what_the_first_could_not_build(self) -> None:
+        backends = "--backends=broken,no_engine"
+        found = kit.call("optimize", self.source, self.folder / "dst", backends, *kit.EAGER)
+        self.assertEqual(found.status, 0, found.err)
+        self.assertIn("(broken): out of luck", found.out)
+        self.assertRegex(found.out, r"\d +no_engine +4 B")
+
+    @parameterized.parameters(*pipeline.LABELS)
+    def test_interrupted(self, label: str) -> None:
+        """Ctrl-C in any phase, with a former target in place."""
+        target = self.folder / "dst"
+        self.assertEqual(kit.call("optimize", self.source, target, *kit.QUICK, "--no-verify").status, 0)
+        before = workshop.digest(self.folder)
+
+        def interrupt(progress: object, name: str, total: int = 1) -> None:
+            if name == label:
+                raise KeyboardInterrupt
+
+        with mock.patch("tf_blade.progress.SilentProgress.phase", interrupt):
+            found = kit.call("optimize", self.source, target, *kit.QUICK, "--overwrite")
+        self.assertEqual((found.status, found.err), (130, "tf-blade: interrupted; nothing was written\n"))
+        self.assertEqual(before, workshop.digest(self.folder))
+        self.assertCountEqual(os.listdir(self.folder), ["src", "dst"])
+
+
+if __name__ == "__main__":
+    absltest.main()

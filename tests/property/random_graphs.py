@@ -28,7 +28,7 @@ _DEVICES = ("", "", "", "/device:CPU:0", "/device:CPU:1")
 
 
 def random_graph(seed: int) -> tuple[Graph, list[Verdict]]:
-    """A graph with a placeholder `x`, its outputs named as their tensors, and a verdict for each node."""
+    """A graph with a placeholder `x`, outputs `y0:0`, `y1:0`, …, and a verdict for each node."""
     rng = random.Random(seed)
     graph = Graph()
     attrs = {"dtype": DType.FLOAT}
@@ -48,7 +48,7 @@ def random_graph(seed: int) -> tuple[Graph, list[Verdict]]:
         for tensor in node.outputs:
             tensor.shape = (SIZE,)
             if node in nodes and (not tensor.uses or rng.random() < 0.1):
-                graph.add_output(tensor.name, tensor)
+                graph.add_output(f"y{len(graph.outputs)}:0", tensor)
     supported = rng.choice([0.4, 0.7, 0.9])
     backends = rng.choice([("disc",), ("disc", "other")])
     return graph, [_verdict(node, supported, backends, rng) for node in graph.nodes]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 
+from tf_blade.dtypes import DType
 from tf_blade.errors import Unsupported
 from tf_blade.graph.graph import Graph
 from tf_blade.graph.graphdef import (
@@ -16,6 +17,7 @@ from tf_blade.graph.graphdef import (
 from tf_blade.saved_model.handles import annotate_handles
 from tf_blade.saved_model.model import FunctionDef, SavedModel
 from tf_blade.saved_model.selection import Selection
+from tf_blade.saved_model.stand_ins import add_stand_ins, captured_tensors, output_types
 from tf_blade.saved_model.writer import Edit
 
 MAIN = ""
@@ -29,11 +31,13 @@ class Bodies:
         graphs: by function name, the main graph's part under `MAIN`.
         main_nodes: names of the main graph's part's nodes, as they were.
         unreadable: bodies that must stay as they are, with reasons.
+        captured: for each body, the nodes whose outputs the object graph names, with these outputs' types.
     """
 
     graphs: dict[str, Graph]
     main_nodes: tuple[str, ...]
     unreadable: tuple[tuple[str, Unsupported], ...]
+    captured: Mapping[str, Mapping[str, tuple[DType, ...]]]
 
 
 def read_bodies(model: SavedModel, selection: Selection) -> Bodies:
@@ -60,7 +64,10 @@ def read_bodies(model: SavedModel, selection: Selection) -> Bodies:
             unreadable.append((name, error))
     annotate_handles(model, graphs)
     main_nodes = tuple(node.name for node in graphs[MAIN].nodes) if MAIN in graphs else ()
-    return Bodies(graphs, main_nodes, tuple(unreadable))
+    captured = {
+        name: output_types(graphs[name], tensors) for name, tensors in captured_tensors(model).items() if name in graphs
+    }
+    return Bodies(graphs, main_nodes, tuple(unreadable), captured)
 
 
 def make_edit(
@@ -85,6 +92,9 @@ def make_edit(
     for graph in fallbacks:
         added.append(function_def_from_graph(graph, None, model.catalog))
         model.catalog.add_function(added[-1])
+    for name, types in bodies.captured.items():
+        if name in changed:
+            add_stand_ins(bodies.graphs[name], types)
     functions = {
         name: function_def_from_graph(bodies.graphs[name], model.functions[name], model.catalog)
         for name in bodies.graphs

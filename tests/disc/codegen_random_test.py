@@ -171,9 +171,10 @@ class Dag:
 
 
 class RandomTest(absltest.TestCase):
+    @hypothesis.example(seed=24584)  # a loop's vector body and its remainder once rounded differently
     @hypothesis.given(seed=st.integers(0, 2**31))
     @hypothesis.settings(
-        max_examples=6,
+        max_examples=4,
         deadline=None,
         derandomize=True,
         phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],

@@ -20,7 +20,7 @@ from tf_blade.errors import BuildFailure, EnvironmentError_
 
 ALLOWED_SYMBOLS = frozenset({"memcpy", "memmove", "memset", "memcmp"})
 TIMEOUT_SECONDS = 600
-# No contraction: a compiler may contract a vector loop and its scalar remainder differently, and results would depend on
+# No contraction: a compiler may contract a vector loop and its scalar remainder differently; results would depend on
 # how rows are dealt out to threads. The templates say fma where they want it.
 FLAGS = (
     "-std=c++17",

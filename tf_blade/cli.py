@@ -26,7 +26,7 @@ Sample = dict[str, np.ndarray]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; gives the exit status: 0 done, 1 an error (one line on standard error), 2 usage, 130 Ctrl-C."""
-    arguments = _parser().parse_args(argv)
+    arguments = make_parser().parse_args(argv)
     # TensorFlow reads it once, when it is imported
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
@@ -45,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="tf-blade", description="Makes TensorFlow SavedModels faster.")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_optimize(commands)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 from absl.testing import absltest, parameterized
 
@@ -19,7 +20,7 @@ def _random_dim(rng: random.Random, depth: int) -> Dim:
     if depth == 0:
         return rng.choice([symbolic.symbol(rng.choice(_NAMES)), rng.randint(1, 9)])
     left, right = _random_dim(rng, depth - 1), _random_dim(rng, depth - 1)
-    operation = rng.choice([symbolic.add, symbolic.sub, symbolic.mul, symbolic.maximum, symbolic.minimum])
+    operation: Callable[[Dim, Dim], Dim] = rng.choice([symbolic.add, symbolic.sub, symbolic.mul, symbolic.maximum, symbolic.minimum])
     if rng.random() < 0.4:
         operation, right = rng.choice([symbolic.floordiv, symbolic.mod]), rng.randint(1, 7)
     return operation(left, right)

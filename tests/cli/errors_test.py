@@ -40,6 +40,11 @@ class Case:
     status: int = 1
 
 
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir()
+    path.write_text(text)
+
+
 def _damaged(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
     def prepare(folder: Path) -> None:
         (folder / "bad").mkdir()
@@ -69,7 +74,7 @@ CASES: dict[str, Case] = {
     "target is something else": Case(
         "optimize {src} {dir}/other --overwrite",
         "holds something else",
-        lambda f: ((f / "other").mkdir(), (f / "other" / "file").write_text("mine")),
+        lambda f: _write(f / "other" / "file", "mine"),
     ),
     "target is the source": Case("optimize {src} {src} --overwrite", "is the source"),
     "target inside the source": Case("optimize {src} {src}/dst", "lie in one another"),

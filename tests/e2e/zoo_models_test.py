@@ -1,4 +1,4 @@
-"""Every model of the zoo, optimized, against TensorFlow: numbers over sizes of each unknown dimension, and where they ran."""
+"""Every model of the zoo, optimized, against TensorFlow: numbers over sizes of unknown dimensions, where they ran."""
 
 from __future__ import annotations
 
@@ -61,12 +61,10 @@ class ZooModelsTest(parameterized.TestCase):
         if model.name in MAX_CLUSTERS:
             self.assertLessEqual(len(report.clusters), MAX_CLUSTERS[model.name], report.to_text())
 
-    def compare(
-        self, model: zoo.ZooModel, source: pathlib.Path, target: pathlib.Path, clusters: set[str]
-    ) -> None:
+    def compare(self, model: zoo.ZooModel, source: pathlib.Path, target: pathlib.Path, clusters: set[str]) -> None:
         original, optimized = tf.saved_model.load(str(source)), tf.saved_model.load(str(target))
         grid = model.grid()
-        self.assertTrue(all(len(set(item[dim] for item in grid)) >= 5 for dim in model.dims))
+        self.assertTrue(all(len({item[dim] for item in grid}) >= 5 for dim in model.dims))
         for seed, sizes in enumerate(grid):
             for signature, feeds in model.example(sizes, seed=seed).items():
                 tensors = {key: tf.constant(value) for key, value in feeds.items()}

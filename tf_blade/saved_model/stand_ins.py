@@ -1,8 +1,8 @@
 """Stand-ins for tensors inside functions that the object graph names.
 
 The gradient of a custom gradient (Keras's swish, for one) captures tensors of the forward function, and the SavedModel
-names them: loading looks each up in the function's graph. When such a tensor has gone into an engine nothing computes it
-any more, and nothing has to, since serving takes no gradients. A placeholder of its name and type keeps the model
+names them: loading looks each up in the function's graph. When such a tensor has gone into an engine nothing computes
+it any more, and nothing has to, since serving takes no gradients. A placeholder of its name and type keeps the model
 loadable; nobody reads it, so that TensorFlow prunes it before it runs the function.
 """
 

@@ -72,8 +72,8 @@ class DiscBackend:
 def signature_of(cluster: ClusterGraph, module: Module) -> EngineSignature:
     """The module's inputs and outputs as the engine file states them.
 
-    Symbols are those that dimensions of inputs bind; an output dimension that depends on anything else (an element of an
-    integer input) is unknown before run time.
+    Symbols are those that dimensions of inputs bind; an output dimension that depends on anything else (an element of
+    an integer input) is unknown before run time.
     """
     bound = [s for v in module.parameters for d in v.shape if not isinstance(d, int) and d.is_Symbol for s in [d]]
     names = list(dict.fromkeys(str(item.name) for item in bound))

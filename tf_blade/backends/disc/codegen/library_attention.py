@@ -36,8 +36,11 @@ def attention(context: LibraryContext) -> Call:
     fields["out_strides"] = _strides(context, op.result, swapped[3])
     if op.attrs["mask"]:
         fields |= _mask(context, op.operands[3])
-    return context.call("AttentionArgs args;", *(f"args.{key} = {value};" for key, value in fields.items()),
-                        "code = attention(ral, args);")
+    return context.call(
+        "AttentionArgs args;",
+        *(f"args.{key} = {value};" for key, value in fields.items()),
+        "code = attention(ral, args);",
+    )
 
 
 def _extents(value: Value, swapped: bool) -> tuple[Dim, Dim, Dim, Dim]:

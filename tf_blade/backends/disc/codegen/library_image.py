@@ -101,7 +101,7 @@ def _geometry(context: LibraryContext) -> dict[str, str]:
 
 def _image(context: LibraryContext, prefix: str, channels: str, shape: tuple[object, ...]) -> dict[str, str]:
     """The extents of an NHWC image as fields `in_h` and so on."""
-    batch, height, width, depth = (context.dim(item) for item in shape)  # type: ignore[arg-type]
+    batch, height, width, depth = (context.dim(item) for item in shape)
     fields = {"batch": batch, f"{prefix}_h": height, f"{prefix}_w": width}
     return fields | ({f"{prefix}_{channels}": depth} if channels else {})
 

@@ -60,12 +60,14 @@ register("layer_norm", _layer_norm, _layer_norm_reference, flops=flops_scaled(8)
 
 
 # attention(q [.., Tq, D], k [.., Tk, D], v [.., Tk, Dv], mask?) {scale: float, mask: bool, swapped: 4 bools}:
-# softmax(scale * q k^T + mask) v. Rank 3 or 4. The batch dimensions are the same for q, k and v; the mask has the rank of
-# the scores [.., Tq, Tk], and each of its dimensions is the scores' or 1. `swapped` says of q, k, v and the result whether
-# it is laid out [batch, T, heads, D] instead of [batch, heads, T, D] (rank 4 only).
+# softmax(scale * q k^T + mask) v. Rank 3 or 4. The batch dimensions are the same for q, k and v; the mask has the rank
+# of the scores [.., Tq, Tk], and each of its dimensions is the scores' or 1. `swapped` says of q, k, v and the result
+# whether it is laid out [batch, T, heads, D] instead of [batch, heads, T, D] (rank 4 only).
 def _straight(types: Types, attrs: Attrs) -> list[TensorType]:
     """q, k, v as [.., T, D], whatever their layout."""
-    return [TensorType(t.dtype, _swap(t.shape) if s else t.shape) for t, s in zip(types, attrs["swapped"], strict=False)]
+    return [
+        TensorType(t.dtype, _swap(t.shape) if s else t.shape) for t, s in zip(types, attrs["swapped"], strict=False)
+    ]
 
 
 def _swap(shape: Shape) -> Shape:

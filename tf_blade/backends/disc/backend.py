@@ -58,7 +58,7 @@ class DiscBackend:
             EngineFile(
                 backend=self.name,
                 backend_version=VERSION,
-                signature=signature_of(cluster, module),
+                signature=signature_of(cluster, module, compiled.bound),
                 cluster_hash=module_hash,
                 sections={"elf": compiled.image},
                 isa_levels=tuple(ISA_LEVELS[isa] for isa in settings.isas),
@@ -69,9 +69,11 @@ class DiscBackend:
         return BuiltEngine(self.name, engine, time.perf_counter() - begin, details)
 
 
-def signature_of(cluster: ClusterGraph, module: Module) -> EngineSignature:
+def signature_of(cluster: ClusterGraph, module: Module, bound: frozenset[int]) -> EngineSignature:
     """The module's inputs and outputs as the engine file states them.
 
+    Inputs that init reads (`bound`) are weights. A table that only the run program gathers from is data, whatever holds
+    it: the runtime need not watch it for changes.
     Symbols are those that dimensions of inputs bind; an output dimension that depends on anything else (an element of
     an integer input) is unknown before run time.
     """
@@ -82,7 +84,7 @@ def signature_of(cluster: ClusterGraph, module: Module) -> EngineSignature:
             str(value.op.attrs["name"]),
             int(value.dtype),
             tuple(_program(dim, names) for dim in value.shape),
-            "weight" if value.op.attrs["weight"] else "data",
+            "weight" if value.op.attrs["index"] in bound else "data",
         )
         for value in module.parameters
     )

@@ -26,10 +26,12 @@ class Generated:
     Attributes:
         text: one translation unit, compiled once for each instruction set level.
         kernels: kinds of the groups that run executes, in order.
+        bound: indices of the parameters that init reads; init must run again when one of them changes.
     """
 
     text: str
     kernels: tuple[str, ...]
+    bound: frozenset[int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,11 +42,13 @@ class Executable:
         image: the shared object's bytes.
         source: what it was compiled from.
         kernels: kinds of the groups that run executes, in order.
+        bound: indices of the parameters that init reads.
     """
 
     image: bytes
     source: str
     kernels: tuple[str, ...]
+    bound: frozenset[int]
 
 
 def compile_module(module: Module, settings: Settings | None = None) -> Executable:
@@ -56,7 +60,7 @@ def compile_module(module: Module, settings: Settings | None = None) -> Executab
     settings = settings or Settings()
     generated = generate(passes.run(module, debug=settings.debug))
     image = toolchain.build(generated.text, settings.isas)
-    return Executable(image, generated.text, generated.kernels)
+    return Executable(image, generated.text, generated.kernels, generated.bound)
 
 
 def generate(module: Module) -> Generated:
@@ -74,7 +78,9 @@ def generate(module: Module) -> Generated:
     roots = [value for value in kept if value in {*weight_roots(run, kept), *map(run.resolve, module.results)}]
     init, _ = _program(module, roots, [], table, ())
     writer = SourceWriter(module, table, bind, init, run)
-    return Generated(writer.text(), tuple(group.kind for group in run_plan.groups))
+    text = writer.text()
+    bound = frozenset(int(value.op.attrs["index"]) for value in writer.weights_read())
+    return Generated(text, tuple(group.kind for group in run_plan.groups), bound)
 
 
 class _Fixed(Collection[Value]):

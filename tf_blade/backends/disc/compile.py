@@ -79,8 +79,7 @@ def generate(module: Module) -> Generated:
     init, _ = _program(module, roots, [], table, ())
     writer = SourceWriter(module, table, bind, init, run)
     text = writer.text()
-    bound = frozenset(int(value.op.attrs["index"]) for value in writer.weights_read())
-    return Generated(text, tuple(group.kind for group in run_plan.groups), bound)
+    return Generated(text, tuple(group.kind for group in run_plan.groups), writer.bound)
 
 
 class _Fixed(Collection[Value]):

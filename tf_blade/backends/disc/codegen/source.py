@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
@@ -14,11 +15,16 @@ from tf_blade.backends.disc.codegen.program import Definitions, Layout, Program,
 from tf_blade.backends.disc.ir.values import Module, Value
 from tf_blade.symbolic import Dim, num_elements
 
+_INPUT_DATA = re.compile(r"inputs\[(\d+)\]\.data")
 HEAVY_EVERY = 16  # light calls between two looks for cancellation
 
 
 class SourceWriter:
-    """Writes one module. `init` and `run` are its programs; `kept` the values that init leaves in the state."""
+    """Writes one module. `init` and `run` are its programs.
+
+    Attributes:
+        bound: indices of the parameters that init reads, known once `text` has been called.
+    """
 
     def __init__(self, module: Module, table: DimTable, bind: list[str], init: Program, run: Program) -> None:
         self.module = module
@@ -30,6 +36,7 @@ class SourceWriter:
         self.constants: dict[bytes, str] = {}
         self.constant_lines: list[str] = []
         self.state: dict[Argument, int] = {}
+        self.bound: frozenset[int] = frozenset()
         init_outputs = {init.resolve(value) for group in init.plan.groups for value in group.outputs}
         for item in [*run.arguments(), *(run.resolve(value) for value in module.results)]:
             if isinstance(item, Packed) or (isinstance(item, Value) and item in init_outputs):
@@ -237,7 +244,8 @@ class SourceWriter:
             "  (void)d, (void)inputs;",
             "  int32_t error = 0;",
             "  int32_t code = BLADE_OK;",
-            *self._check_weights(),
+        ]
+        body = [
             f"  void** const state = static_cast<void**>(ral->alloc_persistent(ral->context, {len(self.state)} * "
             "sizeof(void*)));",
             "  if (state == nullptr) return BLADE_NO_MEMORY;",
@@ -249,13 +257,15 @@ class SourceWriter:
             return self._init_pointer(item, layout)
 
         for call in self.init.calls:
-            lines += self._block(statements(call, pointer, self.definitions))
+            body += self._block(statements(call, pointer, self.definitions))
             # at once: a later call may reuse the memory of what is packed
             for item in call.arguments:
-                lines += packs.pop(item, [])
+                body += packs.pop(item, [])
         for rest in packs.values():
-            lines += rest
-        return [*lines, "  *state_pointer = state;", *self._epilogue()]
+            body += rest
+        # Views hide which parameter is behind a pointer; the text cannot be wrong about it.
+        self.bound = frozenset(int(number) for line in body for number in _INPUT_DATA.findall(line))
+        return [*lines, *self._check_weights(), *body, "  *state_pointer = state;", *self._epilogue()]
 
     def _allocate_state(self) -> list[str]:
         lines = []
@@ -273,8 +283,8 @@ class SourceWriter:
 
     def _check_weights(self) -> list[str]:
         lines = []
-        for value in self.weights_read():
-            number = value.op.attrs["index"]
+        for number in sorted(self.bound):
+            value = self.module.parameters[number]
             tests = [f"inputs[{number}].dtype == {int(value.dtype)}", f"inputs[{number}].rank == {value.rank}"]
             tests += [f"inputs[{number}].dims[{axis}] == {dim}" for axis, dim in enumerate(value.shape)]
             lines += [
@@ -284,17 +294,6 @@ class SourceWriter:
                 "  }",
             ]
         return lines
-
-    def weights_read(self) -> list[Value]:
-        """The parameters that init reads."""
-        found: dict[Value, None] = {}
-        for item in self.init.arguments():
-            if isinstance(item, Value) and item.kind == "parameter":
-                found.setdefault(item)
-        for packed in self.state:
-            if isinstance(packed, Packed) and self.run.resolve(packed.source).kind == "parameter":
-                found.setdefault(self.run.resolve(packed.source))
-        return list(found)
 
     def _packs(self, layout: Layout) -> dict[Argument, list[str]]:
         """For each value that is packed, the lines that pack it."""

@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT))
 
 import tf_blade  # noqa: E402 (the checkout comes first)
 from tests import zoo  # noqa: E402
+from tf_blade.errors import VerificationError  # noqa: E402
 
 MODELS = ("text_classifier", "resnet50")
 
@@ -46,7 +47,10 @@ def run(folder: Path, *, full: bool) -> None:
         show(f"{name}: optimize into {target}")
         print(tf_blade.optimize_saved_model(source, target, sample_inputs=samples, overwrite=True).to_text())
         show(f"{name}: verify")
-        print(tf_blade.verify_saved_model(source, target, sample_inputs=samples).to_text())
+        verification = tf_blade.verify_saved_model(source, target, sample_inputs=samples)
+        print(verification.to_text())
+        if not verification.ok:
+            raise VerificationError(f"{target} does not compute what {source} does")
         show(f"{name}: time")
         timed = sample_inputs(model, model.bench or model.grid()[:2])
         timings.append(tf_blade.bench_saved_model(source, target, sample_inputs=timed).to_text())

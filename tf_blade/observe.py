@@ -28,6 +28,8 @@ CHANNELS: Mapping[str, str] = {
 }
 
 ENVIRONMENT = "TF_BLADE_LOGS"
+# For `isEnabledFor`, where the details themselves are costly to make.
+DETAILS = logging.DEBUG
 
 
 def logger(channel: str) -> logging.Logger:

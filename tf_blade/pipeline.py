@@ -42,6 +42,7 @@ from tf_blade.support.examine import examine
 
 Samples = Mapping[str, Sequence[Mapping[str, np.ndarray]]]
 _log = observe.logger("pipeline")
+_build_log = observe.logger("build")
 
 
 class Phase(enum.Enum):
@@ -221,6 +222,7 @@ class _Run:
                 self.progress.step(cluster.name)
                 piece = cut(cluster, self.settings)
                 engine = self.build_one(piece, backends)
+                _log_engine(cluster, engine)
                 if engine is not None:
                     cuts[cluster.name], engines[cluster.name] = piece, (engine,)
                     self.record_engine(function, cluster, engine)
@@ -250,6 +252,7 @@ class _Run:
                 reason = failure.reason
             except Exception as error:  # noqa: BLE001 - whatever a backend raises costs this cluster its engine alone
                 reason = f"{type(error).__name__}: {error}"
+            _build_log.info("%s: %s failed: %s", piece.cluster.name, backend.name, reason)
             self.report.build_failures.append(FailureReport(piece.cluster.name, backend.name, reason))
             if self.settings.strict:
                 raise StrictModeError(f"{backend.name} could not build cluster {piece.cluster.name}: {reason}")
@@ -323,6 +326,14 @@ class _Run:
             self.report.notes.append(f"{name} was not verified: {reason}")
         for reason, count in result.fallbacks.items():
             self.report.notes.append(f"{count} of {result.calls} calls of engines fell back in verification: {reason}")
+
+
+def _log_engine(cluster: Cluster, engine: BuiltEngine | None) -> None:
+    if engine is None:
+        _build_log.info("%s stays TensorFlow", cluster.name)
+        return
+    size, details = len(engine.engine), ", ".join(f"{key}: {value}" for key, value in engine.details)
+    _build_log.info("%s: %s, %d bytes, %.2f s; %s", cluster.name, engine.backend, size, engine.seconds, details)
 
 
 def _takes_all(backend: Backend, piece: ClusterGraph) -> bool:

@@ -6,12 +6,14 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 
-from tf_blade import symbolic
+from tf_blade import observe, symbolic
 from tf_blade.clusters import cost, device, merge
 from tf_blade.graph.graph import Graph, Node, Tensor
 from tf_blade.settings import Settings
 from tf_blade.stages import Cluster, Verdict
 from tf_blade.symbolic import Dim
+
+_log = observe.logger("clusters")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +64,11 @@ def find_clusters(graph: Graph, verdicts: Sequence[Verdict], settings: Settings,
         reason = maker.why_not_alive(cluster) or _why_not(cluster, settings)
         if reason:
             refusals.append(Refusal(tuple(members), reason))
+            _log.debug("%d nodes from %s to %s get none: %s", len(members), members[0].name, members[-1].name, reason)
         else:
             clusters.append(cluster)
+            _log.info("%s: %d nodes, %s FLOPs", cluster.name, len(cluster.nodes), cluster.flops)
+    _log.info("%s: %d clusters, %d given up", graph.name or "main graph", len(clusters), len(refusals))
     return Clustering(tuple(clusters), tuple(refusals), parts.visits)
 
 

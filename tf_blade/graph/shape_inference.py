@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 import sympy
 
-from tf_blade import symbolic
+from tf_blade import observe, symbolic
 from tf_blade.dtypes import DType
 from tf_blade.errors import Unsupported
 from tf_blade.graph.graph import ARG_OP, Graph, Node, Tensor
@@ -24,6 +24,7 @@ from tf_blade.symbolic import Dim, Shape
 # Integer tensors of at most so many elements may be shapes: their unknown content gets symbols.
 MAX_VALUE_ELEMENTS = 16
 MAX_ROUNDS = 8
+_log = observe.logger("shapes")
 _FORWARD_HANDLE = frozenset({"Identity", "Enter"})
 
 
@@ -60,6 +61,11 @@ def infer_shapes(graph: Graph, examine: Examine, static_shapes: StaticShapes) ->
         static_shapes: asks TensorFlow; called only for what rules do not know.
     """
     _Inference(graph, examine, static_shapes).run()
+    tensors = [tensor for node in graph.nodes for tensor in node.outputs]
+    unknown = [tensor for tensor in tensors if tensor.shape is None]
+    _log.info("%s: %d of %d tensors have a rank", graph.name or "main graph", len(tensors) - len(unknown), len(tensors))
+    for tensor in unknown:
+        _log.debug("%s has no rank", tensor.name)
 
 
 def resolve(pairs: Iterable[tuple[sympy.Symbol, Dim]]) -> dict[sympy.Symbol, Dim]:

@@ -41,4 +41,5 @@ def run_passes(graph: Graph, settings: Settings, effects: Effects) -> int:
         _log.debug("%s: %s changed %d", graph.name or "main graph", item.__name__, count)
         if settings.debug:
             legality.check(graph, after=item.__name__)
+    _log.info("%s: %d changes, %d nodes left", graph.name or "main graph", total, len(graph.nodes))
     return total

@@ -11,12 +11,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from tf_blade import observe
 from tf_blade.clusters.cluster import cluster_device
 from tf_blade.dtypes import DType
 from tf_blade.graph.attributes import Attr, FunctionAttr
 from tf_blade.graph.graph import Graph, Node, Tensor
 from tf_blade.stages import BuiltEngine, Cluster
 
+_log = observe.logger("rewrite")
 ENGINE_OP = "BladeEngineOp"
 
 
@@ -47,6 +49,8 @@ def replace_clusters(graph: Graph, replacements: Sequence[Replacement]) -> list[
         _remove_members(graph, item.cluster, op, kept, gone)
     graph.control_outputs = [(name, gone.get(node, node)) for name, node in graph.control_outputs]
     _forget_colocation(graph, {node.name for node in gone})
+    for item, op in zip(replacements, ops, strict=True):
+        _log.info("%s: %s in place of %d nodes, else %s", graph.name, op.name, len(item.cluster.nodes), item.fallback)
     return ops
 
 

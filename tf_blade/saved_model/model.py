@@ -11,12 +11,14 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.framework import function_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
+from tf_blade import observe
 from tf_blade.errors import InvalidSavedModelError
 from tf_blade.graph.graphdef import OpCatalog
 
 SAVED_MODEL_FILE = "saved_model.pb"
 FINGERPRINT_FILE = "fingerprint.pb"
 SERVE_TAG = "serve"
+_log = observe.logger("saved_model")
 
 FunctionDef: TypeAlias = function_pb2.FunctionDef
 MetaGraphDef: TypeAlias = meta_graph_pb2.MetaGraphDef
@@ -66,7 +68,10 @@ def read_saved_model(path: Path | str) -> SavedModel:
         message.ParseFromString(_read_bytes(folder))
     except DecodeError as error:
         raise InvalidSavedModelError(f"{folder / SAVED_MODEL_FILE} is corrupt: {error}") from error
-    return saved_model_from(folder, message, _serving_position(folder, message))
+    model = saved_model_from(folder, message, _serving_position(folder, message))
+    nodes = len(model.meta_graph.graph_def.node)
+    _log.info("%s: %d functions, %d nodes in the main graph", folder, len(model.functions), nodes)
+    return model
 
 
 def saved_model_from(folder: Path, message: saved_model_pb2.SavedModel, position: int) -> SavedModel:

@@ -12,12 +12,14 @@ from tensorflow.core.protobuf import fingerprint_pb2, saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 from tensorflow.python.saved_model.pywrap_saved_model import fingerprinting
 
+from tf_blade import observe
 from tf_blade.errors import TfBladeError
 from tf_blade.graph.graphdef import GraphDef
 from tf_blade.saved_model.files import copy_files
 from tf_blade.saved_model.model import FINGERPRINT_FILE, SAVED_MODEL_FILE, FunctionDef, SavedModel
 
 MAX_BYTES = 2**31 - 1
+_log = observe.logger("saved_model")
 
 
 class Edit:
@@ -102,6 +104,7 @@ def write_saved_model(model: SavedModel, message: saved_model_pb2.SavedModel, fo
     (folder / SAVED_MODEL_FILE).write_bytes(content)
     if (model.path / FINGERPRINT_FILE).exists():
         _write_fingerprint(model.path, folder, content)
+    _log.info("%s: %d bytes of %s", folder, len(content), SAVED_MODEL_FILE)
 
 
 def _write_fingerprint(src: Path, folder: Path, content: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tf_blade import observe
 from tf_blade.clusters.device import device_type
 from tf_blade.dtypes import DType
 from tf_blade.errors import Unsupported
@@ -14,6 +15,7 @@ from tf_blade.support.state import contested_reads
 
 # What no engine takes whatever a backend says: these values live on the host and have no size.
 _HOST_TYPES = frozenset({DType.STRING, DType.VARIANT})
+_log = observe.logger("support")
 _READS = frozenset({"ReadVariableOp", "ResourceGather", "ResourceGatherNd"})
 
 
@@ -26,7 +28,13 @@ def examine(graph: Graph, backends: Sequence[Backend], effects: Effects) -> list
         effects: what nodes do to state.
     """
     contested = contested_reads(graph, effects)
-    return [_examine_node(node, backends, effects, contested) for node in graph.nodes]
+    verdicts = [_examine_node(node, backends, effects, contested) for node in graph.nodes]
+    taken = sum(1 for item in verdicts if item.backend)
+    _log.info("%s: %d of %d nodes can be in engines", graph.name or "main graph", taken, len(verdicts))
+    for item in verdicts:
+        for backend, error in item.refusals:
+            _log.debug("%s refuses %s (%s): %s", backend, item.node.name, item.node.op, error.reason)
+    return verdicts
 
 
 def _examine_node(node: Node, backends: Sequence[Backend], effects: Effects, contested: Mapping[Node, str]) -> Verdict:

@@ -13,11 +13,14 @@ import shutil
 import struct
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 
+from tf_blade import observe
 from tf_blade.backends.disc.codegen.templates import include_dir
 from tf_blade.errors import BuildFailure, EnvironmentError_
 
+_log = observe.logger("disc.toolchain")
 ALLOWED_SYMBOLS = frozenset({"memcpy", "memmove", "memset", "memcmp"})
 TIMEOUT_SECONDS = 600
 # No contraction: a compiler may contract a vector loop and its scalar remainder differently; results would depend on
@@ -118,6 +121,7 @@ def _compile(cxx: str, root: pathlib.Path, isa: str) -> str:
 def _run(command: Sequence[str], folder: pathlib.Path) -> None:
     """Runs the compiler; its first error line becomes the reason of a failure."""
     environment = {**os.environ, "LC_ALL": "C", "TMPDIR": str(folder)}
+    begin = time.perf_counter()
     try:
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS, env=environment
@@ -126,6 +130,8 @@ def _run(command: Sequence[str], folder: pathlib.Path) -> None:
         raise BuildFailure(f"the C++ compiler took more than {TIMEOUT_SECONDS} s", "disc") from error
     except OSError as error:
         raise BuildFailure(f"the C++ compiler could not be run: {error}", "disc") from error
+    _log.info("%s: %.2f s", command[-1], time.perf_counter() - begin)
+    _log.debug("%s", " ".join(command))
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         first = next((line for line in lines if "error" in line or "undefined" in line), lines[0] if lines else "")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Sequence
 
+from tf_blade import observe
 from tf_blade.backends.disc.codegen.affine import count, dim_equal
 from tf_blade.backends.disc.codegen.columns import build_columns
 from tf_blade.backends.disc.codegen.elements import INLINE_KINDS
@@ -25,6 +26,9 @@ MAX_OPS = 64  # of one kernel
 _SOURCES = ("parameter", "constant")
 _MOVES = frozenset({"broadcast", "reshape", "slice", "iota", "dims"})
 _CHEAP = 0.15  # nanoseconds of an elementwise op that is rather computed twice than stored
+
+
+_log = observe.logger("disc.fusion")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +87,11 @@ class Planner:
                 self._visit(op)
         for group in self.groups:
             group.ops = dict.fromkeys(sorted(group.ops, key=self.position.__getitem__))
-        return Plan(tuple(self._schedule()), self.views)
+        groups = tuple(self._schedule())
+        _log.info("%d ops in %d kernels", len(self.order), len(groups))
+        for group in groups:
+            _log.debug("%s: %s", group.kind, ", ".join(op.kind for op in group.ops))
+        return Plan(groups, self.views)
 
     def _add_library(self, op: Op) -> None:
         ops, output = grow_epilogue(op, self.users, self.roots, self.member, self.position)

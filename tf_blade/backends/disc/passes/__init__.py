@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from tf_blade.backends.disc.ir import legality
@@ -15,6 +16,9 @@ from tf_blade.backends.disc.passes import (
     pointwise,
     softmax,
 )
+from tf_blade.observe import DETAILS, logger
+
+_log = logger("disc.ir")
 
 Pass = Callable[[Module], Module]
 
@@ -37,10 +41,18 @@ def run(module: Module, *, debug: bool = False, observe: Callable[[str, Module],
     Raises:
         LegalityError: in debug, when a pass made an illegal module.
     """
+    _show("before", module)
     for name, step in PASSES:
         module = step(module)
         if debug:
             legality.check(module)
         if observe is not None:
             observe(name, module)
+    _log.info("%s", ", ".join(f"{number} {kind}" for kind, number in Counter(op.kind for op in module.ops()).items()))
+    _show("after", module)
     return module
+
+
+def _show(when: str, module: Module) -> None:
+    if _log.isEnabledFor(DETAILS):
+        _log.debug("%s the passes:\n%s", when, module.text())

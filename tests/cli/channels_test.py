@@ -1,0 +1,36 @@
+"""Each registered log channel tells something in an optimization, and the details are more."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from absl.testing import absltest
+
+import tf_blade
+from tests.saved_model import models, workshop
+from tf_blade import observe
+
+
+class ChannelsTest(absltest.TestCase):
+    def _lines(self, *, details: bool) -> Counter[str]:
+        """Number of messages by channel."""
+        with tempfile.TemporaryDirectory() as scratch:
+            models.labels(Path(scratch) / "src")
+            with self.assertLogs("tf_blade", observe.DETAILS if details else "INFO") as logs:
+                tf_blade.optimize_saved_model(
+                    Path(scratch) / "src", Path(scratch) / "dst", isas=("x86-64-v3",), **workshop.EAGER
+                )
+        return Counter(record.name.removeprefix("tf_blade.") for record in logs.records)
+
+    def test_every_channel_tells_something(self) -> None:
+        counts = self._lines(details=False)
+        self.assertEqual(set(counts), set(observe.CHANNELS))
+        details = self._lines(details=True)
+        for channel in ("passes", "support", "disc.ir", "disc.fusion", "disc.toolchain"):
+            self.assertGreater(details[channel], counts[channel], channel)
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -77,8 +77,8 @@ def signature_of(cluster: ClusterGraph, module: Module, bound: frozenset[int]) -
     Symbols are those that dimensions of inputs bind; an output dimension that depends on anything else (an element of
     an integer input) is unknown before run time.
     """
-    bound = [s for v in module.parameters for d in v.shape if not isinstance(d, int) and d.is_Symbol for s in [d]]
-    names = list(dict.fromkeys(str(item.name) for item in bound))
+    symbols = [dim for v in module.parameters for dim in v.shape if not isinstance(dim, int) and dim.is_Symbol]
+    names = list(dict.fromkeys(str(item.name) for item in symbols))
     inputs = tuple(
         EngineInput(
             str(value.op.attrs["name"]),

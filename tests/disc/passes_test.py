@@ -84,6 +84,23 @@ def layer_norm_wrong(b: Builder, x: Value, gamma: Value, beta: Value) -> Value:
     return b.binary("add", b.binary("mul", normal, gamma), beta)
 
 
+def layer_norm_std_plus(b: Builder, x: Value, gamma: Value, beta: Value) -> Value:
+    """A tiny epsilon beside the square root, which decides about rows of equal numbers alone."""
+    centered = b.binary("sub", x, over_rows(b, row_mean(b, x), x))
+    deviation = b.elementwise("sqrt", row_mean(b, b.elementwise("square", centered)))
+    normal = b.binary("div", centered, b.binary("add", deviation, b.full(1e-9, F, deviation.shape)))
+    return b.binary("add", b.binary("mul", normal, gamma), beta)
+
+
+def layer_norm_bounded(b: Builder, x: Value, gamma: Value, beta: Value) -> Value:
+    """A lower bound of the variance in place of epsilon."""
+    centered = b.binary("sub", x, over_rows(b, row_mean(b, x), x))
+    variance = row_mean(b, b.elementwise("square", centered))
+    bounded = b.elementwise("maximum", variance, b.full(1e-12, F, variance.shape))
+    normal = b.binary("mul", centered, over_rows(b, b.elementwise("rsqrt", bounded), x))
+    return b.binary("add", b.binary("mul", normal, gamma), beta)
+
+
 def gelu_erf(b: Builder, x: Value) -> Value:
     inner = b.elementwise("erf", b.elementwise("mul", x, number(b, 1 / math.sqrt(2), x)))
     return b.elementwise(
@@ -120,6 +137,17 @@ def almost_gelu(b: Builder, x: Value) -> Value:
     )
 
 
+def clipped_swish(b: Builder, x: Value) -> Value:
+    return b.elementwise("mul", b.elementwise("minimum", x, number(b, 20.0, x)), b.elementwise("sigmoid", x))
+
+
+def naive_swish(b: Builder, x: Value) -> Value:
+    """NaN where the exponential overflows, as in TensorFlow."""
+    exponential = b.elementwise("exp", x)
+    share = b.elementwise("div", exponential, b.elementwise("add", exponential, number(b, 1.0, x)))
+    return b.elementwise("mul", x, share)
+
+
 class PassesTest(parameterized.TestCase):
     @parameterized.parameters(
         (gelu_erf, "gelu_erf"),
@@ -149,12 +177,27 @@ class PassesTest(parameterized.TestCase):
         self.assertAlmostEqual(op.attrs["epsilon"], 1e-3, places=9)
         self.assertEqual([v.op.attrs["index"] for v in op.operands], [0, 1, 2])
 
-    def test_epsilon_elsewhere_is_no_layer_norm(self) -> None:
+    @parameterized.parameters(layer_norm_wrong, layer_norm_std_plus, layer_norm_bounded)
+    def test_epsilon_elsewhere_is_no_layer_norm(self, write: Callable[[Builder, Value, Value, Value], Value]) -> None:
         b = Builder()
         x, gamma, beta = b.parameter(F, (ROWS, SIZE)), b.parameter(F, (SIZE,)), b.parameter(F, (SIZE,))
-        self.assertNotIn(
-            "layer_norm", kinds(run_and_compare(self, b.module("m", [layer_norm_wrong(b, x, gamma, beta)])))
-        )
+        module = run_and_compare(self, b.module("m", [write(b, x, gamma, beta)]))
+        self.assertNotIn("layer_norm", kinds(module))
+
+    @parameterized.parameters(clipped_swish, naive_swish)
+    def test_another_function_far_out_is_another_function(self, write: Callable[[Builder, Value], Value]) -> None:
+        b = Builder()
+        x = b.parameter(F, (ROWS, SIZE))
+        self.assertNotIn("swish", kinds(run_and_compare(self, b.module("m", [write(b, x)]))))
+
+    def test_layer_norm_without_epsilon(self) -> None:
+        b = Builder()
+        x = b.parameter(F, (ROWS, SIZE))
+        centered = b.binary("sub", x, over_rows(b, row_mean(b, x), x))
+        deviation = b.elementwise("sqrt", row_mean(b, b.elementwise("square", centered)))
+        module = run_and_compare(self, b.module("m", [b.binary("div", centered, deviation)]))
+        self.assertEqual(kinds(module), ["parameter", "layer_norm"])
+        self.assertEqual(module.results[0].op.attrs["epsilon"], 0.0)
 
     @parameterized.parameters(False, True)
     def test_softmax(self, log: bool) -> None:

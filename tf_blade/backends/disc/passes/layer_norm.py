@@ -28,7 +28,10 @@ _FNS = frozenset(
     {"add", "sub", "mul", "div", "neg", "square", "squared_difference", "rsqrt", "sqrt", "reciprocal", "pow", "maximum"}
 )
 _ROOTS = frozenset({"add", "sub", "mul", "div"})
+# Deviations of the rows: about a mean of 0.1, and about one in proportion, down to a row of zeros. What keeps a tiny
+# deviation from dividing, an epsilon beside the root or a lower bound of the variance, shows in one of them.
 _ROW_SCALES = (1.0, 3.0, 1e-3, 0.05)
+_FAR_ROW_SCALES = (0.0, *(10.0**exponent for exponent in range(-14, 0)), 30.0, 1e4, 1e8)
 
 
 def run(module: Module) -> Module:
@@ -142,22 +145,37 @@ def _common_source(root: Op) -> Value | None:
 
 def _identify(b: Builder, root: Op, region: _Region, size: int) -> Value | None:
     rng = np.random.default_rng(size)
-    x = rng.standard_normal((len(_ROW_SCALES), size)) * np.reshape(_ROW_SCALES, (-1, 1)) + 0.1
+    x = _rows(rng, size)
     vectors = {item: rng.standard_normal((1, size)) + 0.5 for item in region.vectors}
     with np.errstate(all="ignore"):
         found = _evaluate(root.result, region.full[0], x, vectors, {})
-    if found is None or not np.all(np.isfinite(found)):
+    if found is None:
         return None
     centered = x - x.mean(-1, keepdims=True)
     variance = (centered * centered).mean(-1, keepdims=True)
     for epsilon in dict.fromkeys([*(s for s in region.splats if 0 < s < 1), 0.0]):
-        normal = centered / np.sqrt(variance + epsilon)
+        with np.errstate(invalid="ignore"):
+            normal = centered / np.sqrt(variance + epsilon)
         for gamma, beta in _roles(region.vectors):
             expected = normal * (vectors[gamma] if gamma else 1.0) + (vectors[beta] if beta else 0.0)
-            if np.all(np.abs(found - expected) <= TOLERANCE * np.max(np.abs(expected), axis=-1, keepdims=True)):
+            if _agree(found, expected):
                 sources = [last_axis_vector(item) if item else None for item in (gamma, beta)]
                 return b.layer_norm(region.full[0], sources[0], sources[1], epsilon)
     return None
+
+
+def _rows(rng: np.random.Generator, size: int) -> np.ndarray:
+    near, far = np.reshape(_ROW_SCALES, (-1, 1)), np.reshape(_FAR_ROW_SCALES, (-1, 1))
+    numbers = rng.standard_normal((len(near) + len(far), size))
+    return np.concatenate([numbers[: len(near)] * near + 0.1, (numbers[len(near) :] + 0.1) * far])
+
+
+def _agree(found: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether rows are the same but for rounding; NaN, which a deviation of 0 gives, is only like NaN."""
+    if not np.array_equal(np.isnan(found), np.isnan(expected)):
+        return False
+    error = np.nan_to_num(np.abs(found - expected))
+    return bool(np.all(error <= TOLERANCE * np.nan_to_num(np.max(np.abs(expected), axis=-1, keepdims=True))))
 
 
 def _roles(vectors: list[Value]) -> list[tuple[Value | None, Value | None]]:

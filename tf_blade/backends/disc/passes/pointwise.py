@@ -21,7 +21,9 @@ TARGETS = ("gelu_erf", "gelu_tanh", "swish", "hard_swish")
 MARKERS = frozenset({"erf", "erfc", "tanh", "sigmoid", "exp", "relu6", "minimum"})
 MAX_OPS = 24
 TOLERANCE = 1e-6
-_GRID = np.concatenate([np.linspace(-12.0, 12.0, 481), [1e-3, -1e-3, 0.1234567, -2.7182818]])
+# far out, a clipped operand shows
+_FAR = np.array([14.0, 17.0, 21.0, 33.0, 64.0, 88.0, 101.0, 1e3, 1e4, 1e6, 1e10, 1e20, 1e30])
+_GRID = np.concatenate([np.linspace(-12.0, 12.0, 481), _FAR, -_FAR, [1e-3, -1e-3, 0.1234567, -2.7182818]])
 
 
 def run(module: Module) -> Module:

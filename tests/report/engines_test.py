@@ -20,9 +20,17 @@ def _random_dim(rng: random.Random, depth: int) -> Dim:
     if depth == 0:
         return rng.choice([symbolic.symbol(rng.choice(_NAMES)), rng.randint(1, 9)])
     left, right = _random_dim(rng, depth - 1), _random_dim(rng, depth - 1)
-    operation: Callable[[Dim, Dim], Dim] = rng.choice([symbolic.add, symbolic.sub, symbolic.mul, symbolic.maximum, symbolic.minimum])
+    operations: list[Callable[[Dim, Dim], Dim]] = [
+        symbolic.add,
+        symbolic.sub,
+        symbolic.mul,
+        symbolic.maximum,
+        symbolic.minimum,
+    ]
+    operation = rng.choice(operations)
     if rng.random() < 0.4:
-        operation, right = rng.choice([symbolic.floordiv, symbolic.mod]), rng.randint(1, 7)
+        divisions: list[Callable[[Dim, Dim], Dim]] = [symbolic.floordiv, symbolic.mod]
+        operation, right = rng.choice(divisions), rng.randint(1, 7)
     return operation(left, right)
 
 

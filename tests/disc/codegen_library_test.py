@@ -7,7 +7,7 @@ from absl.testing import absltest, parameterized
 
 from tf_blade.backends.disc import passes
 from tf_blade.backends.disc.compile import compile_module
-from tf_blade.backends.disc.harness import LoadedExecutable
+from tf_blade.backends.disc.harness import GuardRefused, LoadedExecutable
 from tf_blade.backends.disc.ir import interpreter
 from tf_blade.backends.disc.ir.builder import Builder
 from tf_blade.backends.disc.ir.values import Module, Value
@@ -95,9 +95,7 @@ class LibraryTest(parameterized.TestCase):
         (8, 1, (1, 1), (1, 1)),
         (8, 2, (2, 2), (1, 1)),
     )
-    def test_conv2d(
-        self, groups: int, multiplier: int, strides: tuple[int, int], dilations: tuple[int, int]
-    ) -> None:
+    def test_conv2d(self, groups: int, multiplier: int, strides: tuple[int, int], dilations: tuple[int, int]) -> None:
         self.check(conv_module(groups, multiplier, strides, dilations), steps=1)
 
     @parameterized.parameters(True, False)
@@ -115,6 +113,19 @@ class LibraryTest(parameterized.TestCase):
     @parameterized.product(transpose_b=(True, False), weight=(True, False))
     def test_dot(self, transpose_b: bool, weight: bool) -> None:
         self.check(dot_module(transpose_b, weight), steps=1)
+
+
+class WithheldWeightsTest(absltest.TestCase):
+    def test_init_refuses_what_it_was_not_given(self) -> None:
+        """A host that does not know an input for a weight gives init no data: a refusal, not a crash."""
+        module = dot_module(transpose_b=False, weight=True)
+        compiled = compile_module(module)
+        self.assertEqual({1}, compiled.bound)
+        executable = LoadedExecutable(compiled.image, parameters=module.parameters, results=module.results)
+        arrays = [np.ones(_shape(value, SIZES[0]), np.float32) for value in module.parameters]
+        with self.assertRaises(GuardRefused):
+            executable.init(arrays, withhold=True)
+        np.testing.assert_allclose(executable.run(arrays)[0], interpreter.run(module, arrays)[0])
 
 
 def _shape(value: Value, sizes: dict[str, int]) -> tuple[int, ...]:

@@ -195,8 +195,8 @@ class LoadedExecutable:
         self._state: ctypes.c_void_p | None = None
         self._kept: list[np.ndarray] = []
 
-    def init(self, inputs: Sequence[np.ndarray]) -> None:
-        """Runs init on the weights among the inputs.
+    def init(self, inputs: Sequence[np.ndarray], *, withhold: bool = False) -> None:
+        """Runs init on the weights among the inputs; on nothing but their shapes with `withhold`.
 
         Raises:
             RunError: it returned an error.
@@ -204,6 +204,9 @@ class LoadedExecutable:
         host = self._host()
         state = ctypes.c_void_p()
         tensors = self._tensors(inputs, weights_only=True)
+        if withhold:
+            for tensor in tensors:
+                tensor.data = None
         self._check(self._variant.init(ctypes.byref(host.ral), tensors, ctypes.byref(state)), host)
         self._state, self._kept = state, host.kept
 

@@ -206,6 +206,17 @@ class LongTest(absltest.TestCase):
         sizes = ({"b": 131, "s": 1009}, {"b": 1, "s": 40000}, {"b": 40000, "s": 1}, {"b": 0, "s": 5})
         codegen_kit.check(b.module("long", results), sizes, scale=20.0)
 
+    def test_pooling_over_images_in_blocks_of_channels(self) -> None:
+        # Two reduced axes before the kept one, which is longer than the accumulators on a kernel's stack.
+        b = Builder()
+        results = []
+        for channels in (24, 512, 1100):
+            x = b.parameter(DType.FLOAT, (B, S, 3, channels))
+            activated = b.elementwise("relu", x)
+            total = b.reduce("sum", activated, [1, 2], keepdims=True)
+            results += [b.binary("mul", activated, b.elementwise("sigmoid", total)), b.reduce("max", x, [0, 1, 2])]
+        codegen_kit.check(b.module("pooled", results), SIZES, scale=5.0)
+
     def test_a_nan_wins_wherever_it_is(self) -> None:
         b = Builder()
         x = b.parameter(DType.FLOAT, (B, S))

@@ -24,7 +24,7 @@ from tf_blade.graph.graph import Graph, Node
 from tf_blade.graph.printer import print_graph
 from tf_blade.graph.shape_inference import infer_shapes
 from tf_blade.graph.tf_shapes import TfShapes
-from tf_blade.passes.effects import Effects
+from tf_blade.passes.effects import Effects, ordered_bodies
 from tf_blade.passes.inline import inline_calls
 from tf_blade.passes.relax_control import relax_control
 from tf_blade.progress import Progress, SilentProgress
@@ -146,6 +146,7 @@ class _Run:
     report: Report
     graphs: Mapping[str, Graph] = dataclasses.field(default_factory=dict)
     inside: set[tuple[str, str]] = dataclasses.field(default_factory=set)
+    ordered: frozenset[str] = frozenset()
 
     @contextlib.contextmanager
     def phase(self, phase: Phase, total: int = 1) -> Iterator[None]:
@@ -171,6 +172,8 @@ class _Run:
         self.graphs = bodies.graphs
         for name, error in bodies.unreadable:
             self.report.notes.append(f"{name or 'the main graph'} stays as it is: {error}")
+        for name in selection.compiled:
+            self.report.notes.append(f"{name} stays as it is: XLA compiles it, or a function that calls it")
         return bodies
 
     def optimize(self, model: SavedModel, selection: Selection, bodies: Bodies) -> Edit:
@@ -178,7 +181,7 @@ class _Run:
         removed = self.inline(model, selection, bodies)
         names = [name for name in bodies.graphs if name not in removed]
         self.graphs = {name: bodies.graphs[name] for name in names}
-        effects = Effects(self.graphs, model.catalog.is_stateful)
+        effects = Effects(self.graphs, model.catalog.is_stateful, self.ordered)
         with self.phase(Phase.PASSES, len(names)):
             for name in self.each(names):
                 passes.run_passes(self.graphs[name], self.settings, effects)
@@ -198,14 +201,11 @@ class _Run:
             return self.rewrite(model, bodies, removed, cuts, engines)
 
     def inline(self, model: SavedModel, selection: Selection, bodies: Bodies) -> dict[str, str]:
+        is_stateful, who_calls = model.catalog.is_stateful, callers(model)
         with self.phase(Phase.INLINE):
-            result = inline_calls(
-                bodies.graphs,
-                pinned=selection.pinned,
-                callers=callers(model),
-                is_stateful=model.catalog.is_stateful,
-            )
-            effects = Effects(bodies.graphs, model.catalog.is_stateful)
+            self.ordered = ordered_bodies(Effects(bodies.graphs, is_stateful), bodies.graphs, who_calls)
+            result = inline_calls(bodies.graphs, pinned=selection.pinned, callers=who_calls, is_stateful=is_stateful)
+            effects = Effects(bodies.graphs, is_stateful, self.ordered)
             for name, graph in bodies.graphs.items():
                 if name not in result.removed:
                     relax_control(graph, effects)
@@ -278,7 +278,7 @@ class _Run:
                 replacements.append(Replacement(piece.cluster, engines[piece.cluster.name], fallback))
             if replacements:
                 changed.append(name)
-                replace_clusters(self.graphs[name], replacements)
+                replace_clusters(self.graphs[name], replacements, is_ordered=name in self.ordered)
         return make_edit(model, bodies, changed, removed, fallbacks)
 
     def clusters_of(self, function: str) -> set[str]:

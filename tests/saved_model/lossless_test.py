@@ -44,6 +44,19 @@ class LosslessTest(parameterized.TestCase):
             for key, value in expected.items():
                 self.assertTrue(workshop.same(value, found[key]), f"{key}: {value} became {found[key]}")
 
+    def test_what_xla_compiles_stays(self) -> None:
+        folder = Path(self.create_tempdir().full_path)
+        src, dst = folder / "src", folder / "dst"
+        models.compiled(src)
+        report = tf_blade.optimize_saved_model(src, dst, backends=("no_engine",), verify=False, **workshop.EAGER)
+        self.assertEqual(report.totals.engines, 1)
+        self.assertLen([note for note in report.notes if "XLA compiles it" in note], 2)
+        mine, theirs = tf.saved_model.load(str(src)), tf.saved_model.load(str(dst))
+        x = tf.constant([[1.0, 2.0, 3.0, 4.0]])
+        for name in ("inner", "compiled"):
+            self.assertTrue(workshop.same(getattr(mine, name)(x), getattr(theirs, name)(x)), name)
+        self.assertTrue(workshop.same(mine.serve(x)["y"], theirs.serve(x)["y"]))
+
     def test_signatures_are_declared_as_before(self) -> None:
         folder = Path(self.create_tempdir().full_path)
         src, dst = folder / "src", folder / "dst"

@@ -152,6 +152,66 @@ def counter(folder: Path) -> None:
     tf.saved_model.save(model, str(folder), signatures=model.serve)
 
 
+class Ordered(tf.Module):
+    """Calls of one function before and after writes of what it reads, twice, for what becomes two engines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = tf.Variable(_weight(4, 4))
+        self.table = tf.lookup.experimental.MutableHashTable(tf.int64, tf.float32, -1.0)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 4])])
+    def read(self, x: Any) -> Any:
+        y = tf.nn.relu(tf.matmul(x, self.w)) * 2.0
+        y = tf.strings.to_number(tf.strings.as_string(y))
+        return tf.exp(tf.matmul(y, self.w) * 0.01) + self.table.lookup(tf.constant([7], tf.int64))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 4])])
+    def nested(self, x: Any) -> Any:
+        return self.read(x) * 0.5 + self.read(x + 1.0)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 4], name="x")])
+    def serve(self, x: Any) -> Any:
+        first = self.nested(x)
+        self.w.assign(self.w * 0.5)
+        second = self.nested(x)
+        self.table.insert(tf.constant([7], tf.int64), tf.constant([5.0]))
+        third = self.read(x)
+        self.w.assign(self.w + 0.25)
+        self.table.insert(tf.constant([7], tf.int64), tf.constant([8.0]))
+        return {"first": first, "second": second, "third": third, "fourth": self.nested(x)}
+
+
+def ordered(folder: Path) -> None:
+    model = Ordered()
+    tf.saved_model.save(model, str(folder), signatures=model.serve)
+
+
+class Compiled(tf.Module):
+    """A function that XLA compiles calls one that others call too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = tf.Variable(_weight(4, 4))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 4])])
+    def inner(self, x: Any) -> Any:
+        return tf.nn.relu(tf.matmul(x, self.w)) * 2.0
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 4])], jit_compile=True)
+    def compiled(self, x: Any) -> Any:
+        return self.inner(x) + 1.0
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 4], name="x")])
+    def serve(self, x: Any) -> Any:
+        return {"y": tf.exp(self.compiled(x) * 0.1) - self.inner(x)}
+
+
+def compiled(folder: Path) -> None:
+    model = Compiled()
+    tf.saved_model.save(model, str(folder), signatures=model.serve)
+
+
 class Branches(tf.Module):
     """While and If, whose bodies are worth optimizing."""
 
@@ -252,6 +312,7 @@ CASES: dict[str, Case] = {
         (lambda model: model.serve(tf.constant(_X), tf.constant(["q", "r", "s"])),),
     ),
     "counter": Case(counter, _ONE, (lambda model: model.serve(tf.constant(_X)),)),
+    "ordered": Case(ordered, _ONE, (lambda model: model.serve(tf.constant(_X)),), engines=2),
     "branches": Case(
         branches,
         {"serving_default": {"x": _X, "steps": np.int32(4)}},

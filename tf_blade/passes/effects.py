@@ -43,11 +43,15 @@ class Effects:
     Args:
         bodies: graphs of functions by name; a call of any other function counts as a write if its op is stateful.
         is_stateful: whether TensorFlow calls an op stateful.
+        ordered: bodies whose end somebody who writes may wait for (see `ordered_bodies`).
     """
 
-    def __init__(self, bodies: Mapping[str, Graph], is_stateful: Stateful) -> None:
+    def __init__(
+        self, bodies: Mapping[str, Graph], is_stateful: Stateful, ordered: frozenset[str] = frozenset()
+    ) -> None:
         self._bodies = bodies
         self._is_stateful = is_stateful
+        self._ordered = ordered
         self._of_function: dict[str, Effect] = {}
 
     def bodies_of(self, node: Node) -> list[Graph] | None:
@@ -74,6 +78,10 @@ class Effects:
             return max(self.of_function(name) for name in called)
         return Effect.WRITES if self._is_stateful(node.op) else Effect.NONE
 
+    def is_ordered(self, graph: Graph) -> bool:
+        """Whether the graph's control outputs must wait for its reads too: its caller may write what it reads."""
+        return graph.name in self._ordered
+
     def of_function(self, name: str) -> Effect:
         """The largest effect of a body's nodes."""
         found = self._of_function.get(name)
@@ -82,6 +90,32 @@ class Effects:
             found = max((self.of(node) for node in self._bodies[name].nodes), default=Effect.NONE)
             self._of_function[name] = found
         return found
+
+
+def ordered_bodies(
+    effects: Effects, bodies: Mapping[str, Graph], callers: Mapping[str, frozenset[str]]
+) -> frozenset[str]:
+    """Bodies that are called, directly or not, by one that writes or that is unknown.
+
+    TensorFlow inlines calls when it runs a model, and whoever waited for the call then waits for the body's control
+    outputs alone: a write behind the call would overtake a read that is none of them.
+    """
+    found: dict[str, bool] = {}
+
+    def writes(name: str) -> bool:
+        return name not in bodies or effects.of_function(name) == Effect.WRITES
+
+    for start in bodies:
+        seen = {start}
+        stack = [start]
+        while stack and not found.get(start):
+            for caller in callers.get(stack.pop(), frozenset()):
+                if found.get(caller) or writes(caller):
+                    found[start] = True
+                elif caller not in seen:
+                    seen.add(caller)
+                    stack.append(caller)
+    return frozenset(found)
 
 
 def is_only_read(handle: Tensor) -> bool:

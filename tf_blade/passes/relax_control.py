@@ -8,7 +8,7 @@ their own:
       ╰╌╌► NoOp ╌╌╌╌╌╌╌╌╌╌╯                        =>
 
 An edge A → B matters if a writer is at or before A, or if a reader is at or before A and a writer at or behind B. All
-others go. What orders a pair of nodes through several edges is kept whole: each edge of that path matters by itself.
+others go. Behind a control output are the writers of whoever calls the function. What orders a pair of nodes through several edges is kept whole: each edge of that path matters by itself.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ def relax_control(graph: Graph, effects: Effects) -> bool:
     order = graph.topological_order()
     own = {node: effects.of(node) for node in order}
     before = _accumulate(order, own, Node.predecessors)
-    behind = _accumulate(reversed(order), own, Node.successors)
+    ends = dict(own)
+    if effects.is_ordered(graph):
+        ends.update((node, Effect.WRITES) for _, node in graph.control_outputs)
+    behind = _accumulate(reversed(order), ends, Node.successors)
     idle = [
         (node, control)
         for node in order

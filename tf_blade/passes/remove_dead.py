@@ -10,9 +10,10 @@ def remove_dead(graph: Graph, effects: Effects) -> int:
     """Removes nodes that no output, no control output, no kept node and no change of state needs.
 
     A control output that neither changes state nor waits for what does is none any more: traced functions list every
-    read of a variable there, and a read for nobody is no effect.
+    read of a variable there, and a read for nobody is no effect. Only where callers write, the reads count as well.
     """
-    graph.control_outputs = [(name, node) for name, node in graph.control_outputs if _matters(node, effects)]
+    least = Effect.READS if effects.is_ordered(graph) else Effect.WRITES
+    graph.control_outputs = [(name, node) for name, node in graph.control_outputs if _matters(node, effects, least)]
     needed: set[Node] = set()
     stack = [output.tensor.node for output in graph.outputs]
     stack += [node for _, node in graph.control_outputs]
@@ -28,13 +29,13 @@ def remove_dead(graph: Graph, effects: Effects) -> int:
     return len(dead)
 
 
-def _matters(node: Node, effects: Effects) -> bool:
-    """Whether the node changes state, or has to wait for a node that does."""
+def _matters(node: Node, effects: Effects, least: Effect) -> bool:
+    """Whether the node has at least this effect, or has to wait for a node that does."""
     seen = {node}
     stack = [node]
     while stack:
         item = stack.pop()
-        if effects.of(item) == Effect.WRITES:
+        if effects.of(item) >= least:
             return True
         for before in item.predecessors():
             if before not in seen:

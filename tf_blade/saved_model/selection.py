@@ -62,11 +62,13 @@ class Selection:
         bodies: names of functions, in the library's order.
         pinned: names of functions that something other than a plain call refers to: they cannot disappear.
         main: the part of the main graph, None when no signature is left.
+        compiled: functions that XLA compiles, by themselves or as a part of others: they stay as they are.
     """
 
     bodies: tuple[str, ...]
     pinned: frozenset[str]
     main: MainPart | None
+    compiled: tuple[str, ...] = ()
 
 
 def select(model: SavedModel, signatures: Sequence[str] | None) -> Selection:
@@ -92,10 +94,12 @@ def select(model: SavedModel, signatures: Sequence[str] | None) -> Selection:
     roots = [name for node in _reach(nodes, main) for name in _called(node, model.functions)] if main else []
     if signatures is None:
         roots += [name for name in _python_functions(model) if name in model.functions]
-    reached = _closure(model.functions, roots)
+    compiled = _compiled(model)
+    reached = _closure(model.functions, roots) - compiled
     bodies = tuple(name for name in model.functions if name in reached)
     part = {node.name for node in _reach(nodes, main)} if main else set()
-    return Selection(bodies, frozenset(_pinned(model, part)), main)
+    kept = tuple(name for name in model.functions if name in compiled)
+    return Selection(bodies, frozenset(_pinned(model, part)), main, kept)
 
 
 def _main_part(model: SavedModel, signatures: Iterable[meta_graph_pb2.SignatureDef]) -> MainPart | None:
@@ -255,6 +259,24 @@ def _is_compiled(attrs: Mapping[str, object]) -> bool:
             if getattr(value, "b", False) or getattr(value, "s", b""):
                 return True
     return False
+
+
+def _compiled(model: SavedModel) -> set[str]:
+    """Functions that XLA compiles, and those that are part of these, whoever else calls them: an engine stops it."""
+    stack = [name for name, function in model.functions.items() if _is_compiled(function.attr)]
+    for nodes in [model.meta_graph.graph_def.node, *(function.node_def for function in model.functions.values())]:
+        for node in nodes:
+            if _is_compiled(node.attr):
+                stack += [node.op, *references(node)]
+    found: set[str] = set()
+    while stack:
+        name = stack.pop()
+        if name in found or name not in model.functions:
+            continue
+        found.add(name)
+        for node in model.functions[name].node_def:
+            stack += [node.op, *references(node)]
+    return found
 
 
 def _closure(functions: Mapping[str, FunctionDef], roots: Iterable[str]) -> set[str]:

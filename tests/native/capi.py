@@ -18,8 +18,8 @@ from tf_blade import runtime
 _SOURCE = Path(__file__).with_name("capi_load_run.c")
 
 
-def build_program(folder: Path) -> Path:
-    """Compiles capi_load_run against the installed TensorFlow's headers and libraries."""
+def build_program(folder: Path, source: Path = _SOURCE) -> Path:
+    """Compiles a C program, capi_load_run if no other, against the installed TensorFlow's headers and libraries."""
     package = Path(tf.sysconfig.get_lib())
     compiler = shlex.split(os.environ.get("CC") or "cc")
     # The libraries of the wheel refer to each other in ways that a linker would complain of.
@@ -29,8 +29,8 @@ def build_program(folder: Path) -> Path:
         "-Wl,--unresolved-symbols=ignore-in-shared-libs",
     ]
     include, library_path = f"-I{tf.sysconfig.get_include()}", [f"-L{package}", f"-Wl,-rpath,{package}"]
-    target = folder / "capi_load_run"
-    subprocess.run([*compiler, include, _SOURCE, "-o", target, *library_path, *link, "-ldl"], check=True)
+    target = folder / source.stem
+    subprocess.run([*compiler, include, source, "-o", target, *library_path, *link, "-ldl"], check=True)
     return target
 
 

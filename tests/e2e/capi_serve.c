@@ -1,0 +1,93 @@
+// A server in C: loads the op library and a SavedModel through TensorFlow's C API and answers requests.
+//
+// usage: capi_serve LIBRARY SAVED_MODEL OUTPUT_OPERATION INPUT_OPERATION...
+// A request on standard input is ROWS COLUMNS and, for each input, ROWS x COLUMNS integers. The answer is a line with
+// the number of elements, and the elements, one a line. After the last request come the statistics.
+#include <dlfcn.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tensorflow/c/c_api.h"
+
+enum { kMaxInputs = 8 };
+
+static void check(TF_Status* status, const char* what) {
+  if (TF_GetCode(status) == TF_OK) return;
+  fprintf(stderr, "%s: code %d: %s\n", what, (int)TF_GetCode(status), TF_Message(status));
+  exit(1);
+}
+
+// "name:index"
+static TF_Output operation(TF_Graph* graph, char* name) {
+  char* colon = strchr(name, ':');
+  TF_Output output = {NULL, colon == NULL ? 0 : atoi(colon + 1)};
+  if (colon != NULL) *colon = '\0';
+  output.oper = TF_GraphOperationByName(graph, name);
+  if (output.oper == NULL) {
+    fprintf(stderr, "no operation %s\n", name);
+    exit(1);
+  }
+  return output;
+}
+
+static TF_Tensor* read_input(int64_t rows, int64_t columns) {
+  const int64_t dims[2] = {rows, columns};
+  TF_Tensor* tensor = TF_AllocateTensor(TF_INT32, dims, 2, (size_t)(rows * columns) * sizeof(int32_t));
+  int32_t* data = (int32_t*)TF_TensorData(tensor);
+  for (int64_t i = 0; i < rows * columns; ++i) {
+    if (scanf("%" SCNd32, &data[i]) != 1) exit(2);
+  }
+  return tensor;
+}
+
+static void print_stats(const char* library) {
+  void* handle = dlopen(library, RTLD_NOW);
+  char* (*stats)(void) = handle == NULL ? NULL : (char* (*)(void))dlsym(handle, "tf_blade_runtime_stats_json");
+  void (*release)(char*) = handle == NULL ? NULL : (void (*)(char*))dlsym(handle, "tf_blade_free");
+  if (stats == NULL || release == NULL) exit(3);
+  char* text = stats();
+  puts(text);
+  release(text);
+}
+
+int main(int argc, char** argv) {
+  const int num_inputs = argc - 4;
+  if (num_inputs < 1 || num_inputs > kMaxInputs) return 2;
+  TF_Status* status = TF_NewStatus();
+  TF_Library* library = TF_LoadLibrary(argv[1], status);
+  check(status, "TF_LoadLibrary");
+
+  TF_Graph* graph = TF_NewGraph();
+  TF_SessionOptions* options = TF_NewSessionOptions();
+  const char* tags[] = {"serve"};
+  TF_Session* session = TF_LoadSessionFromSavedModel(options, NULL, argv[2], tags, 1, graph, NULL, status);
+  check(status, "TF_LoadSessionFromSavedModel");
+  TF_Output output = operation(graph, argv[3]);
+  TF_Output inputs[kMaxInputs];
+  for (int i = 0; i < num_inputs; ++i) inputs[i] = operation(graph, argv[4 + i]);
+
+  int64_t rows, columns;
+  while (scanf("%" SCNd64 " %" SCNd64, &rows, &columns) == 2) {
+    TF_Tensor* values[kMaxInputs];
+    for (int i = 0; i < num_inputs; ++i) values[i] = read_input(rows, columns);
+    TF_Tensor* result = NULL;
+    TF_SessionRun(session, NULL, inputs, values, num_inputs, &output, &result, 1, NULL, 0, NULL, status);
+    check(status, "TF_SessionRun");
+    const float* data = (const float*)TF_TensorData(result);
+    printf("%" PRId64 "\n", TF_TensorElementCount(result));
+    for (int64_t i = 0; i < TF_TensorElementCount(result); ++i) printf("%.9g\n", data[i]);
+    for (int i = 0; i < num_inputs; ++i) TF_DeleteTensor(values[i]);
+    TF_DeleteTensor(result);
+  }
+  print_stats(argv[1]);
+
+  TF_CloseSession(session, status);
+  TF_DeleteSession(session, status);
+  TF_DeleteSessionOptions(options);
+  TF_DeleteGraph(graph);
+  TF_DeleteLibraryHandle(library);
+  TF_DeleteStatus(status);
+  return 0;
+}

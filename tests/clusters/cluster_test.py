@@ -95,7 +95,12 @@ class BorderTest(absltest.TestCase):
         (cluster,) = find_clusters(graph, verdicts(graph), EAGER).clusters
         self.assertEqual([t.name for t in cluster.outputs], ["a:0", "c:0"])
 
-    def test_small_constants_are_copied_and_large_ones_are_inputs(self) -> None:
+    def test_what_no_call_runs_together_stays_apart(self) -> None:
+        graph = sketch("a -> b -> c -> d; b -> e -> f; c -> f; X -> g -> f; a -> h", outputs=["b"])
+        graph.demands = (frozenset({"d", "b"}), frozenset({"f"}), frozenset({"d"}))
+        found = find(graph).clusters
+        self.assertEqual([" ".join(node.name for node in item.nodes) for item in found], ["a b c", "h", "g e f", "d"])
+
         graph = sketch("a -> b -> X -> c")
         small, large = add_const(graph, "small", np.ones(4)), add_const(graph, "large", np.ones(400))
         for name in "bc":

@@ -52,6 +52,7 @@ def _everything() -> Graph:
     graph.add_output("y", node.outputs[0])
     graph.control_outputs.append(("done", graph.node("nothing")))
     graph.keep.add("c")
+    graph.demands = (frozenset({"y", "done"}), frozenset())
     return graph
 
 
@@ -79,6 +80,7 @@ class RoundTripTest(parameterized.TestCase):
         assert isinstance(constant, TensorAttr) and constant.array is not None
         np.testing.assert_array_equal(constant.array, np.arange(30).reshape(5, 6))
         self.assertEqual(result.keep, {"c"})
+        self.assertEqual(result.demands, graph.demands)
         self.assertEqual([(n, m.name) for n, m in result.control_outputs], [("done", "nothing")])
         self.assertEqual([node.name for node in result.inputs], ["x", "y", "w", "size"])
 

@@ -2,7 +2,7 @@
 
 Three steps, each deterministic and near linear in nodes and edges:
 
-1. *Levels.* A node's level counts how often a path to it leaves what its key (backend, context, device) can hold.
+1. *Levels.* A node's level counts how often a path to it leaves what its key (backend, context, demand) can hold.
    Nodes of one key and one level that an edge joins are merged without any search: a path that leaves such a set comes
    back at a higher level, so no cycle can arise.
 2. *Edges.* The sets that are left are merged along data edges, each after a search for a cycle (`cycles.MergingDag`),
@@ -22,7 +22,7 @@ import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
-from tf_blade.clusters import control_flow, cost, device
+from tf_blade.clusters import control_flow, cost, demand, device
 from tf_blade.clusters.cycles import MergingDag
 from tf_blade.clusters.union_find import UnionFind
 from tf_blade.graph.attributes import TensorAttr
@@ -85,6 +85,7 @@ class _Merger:
         self.order = graph.topological_order()
         self.index = {node: position for position, node in enumerate(self.order)}
         self.contexts = control_flow.Contexts(graph)
+        self.demanded = demand.demanded_by(graph, self.order)
         self.settings = settings
         self.is_copied = [is_copied(node, verdicts.get(node)) for node in self.order]
         self.keys = [self._key(node, verdicts.get(node)) for node in self.order]
@@ -92,11 +93,11 @@ class _Merger:
         self.sets = UnionFind(len(self.order))
         self.dag: MergingDag
 
-    def _key(self, node: Node, verdict: Verdict | None) -> tuple[str, int] | None:
+    def _key(self, node: Node, verdict: Verdict | None) -> tuple[str, int, int] | None:
         """What two nodes must have in common; None for nodes that are not merged."""
         if verdict is None or not verdict.backend or is_copied(node, verdict):
             return None
-        return verdict.backend, self.contexts[node]
+        return verdict.backend, self.contexts[node], self.demanded.get(node, 0)
 
     def _edges(self) -> Iterator[tuple[int, int]]:
         """All edges that order the engines, but for back edges of loops and what copies of constants do without."""

@@ -142,6 +142,8 @@ class Graph:
         outputs: named results, in order.
         control_outputs: (name, node) pairs that must run although nobody reads them.
         keep: names of nodes that must stay addressable (feeds, fetches and targets of a main graph).
+        demands: names of outputs and control outputs that callers ask for together, one set for each kind of call; of a
+            main graph a call may ask for a part, and feed no more than that needs. Empty: all, always.
     """
 
     def __init__(self, name: str = "") -> None:
@@ -150,6 +152,7 @@ class Graph:
         self.outputs: list[Output] = []
         self.control_outputs: list[tuple[str, Node]] = []
         self.keep: set[str] = set()
+        self.demands: tuple[frozenset[str], ...] = ()
         self._nodes: dict[str, Node] = {}
 
     @property

@@ -66,6 +66,8 @@ def _parse_line(graph: Graph, line: str, edges: list[tuple[Node, str]]) -> None:
         graph.control_outputs.append((match.group(1), graph.node(match.group(2))))
     elif line.startswith("keep "):
         graph.keep.add(line.removeprefix("keep "))
+    elif line.startswith("demand"):
+        graph.demands += (frozenset(line.split()[1:]),)
     else:
         raise ValueError("neither a node nor an output")
 

@@ -37,6 +37,7 @@ def print_graph(graph: Graph, *, full: bool = False) -> str:
     lines += [f"  output {item.name} = {item.tensor.name}" for item in graph.outputs]
     lines += [f"  control {name} = {node.name}" for name, node in graph.control_outputs]
     lines += [f"  keep {name}" for name in sorted(graph.keep)]
+    lines += [f"  demand {' '.join(sorted(names))}" for names in graph.demands]
     return "\n".join([*lines, "}"]) + "\n"
 
 

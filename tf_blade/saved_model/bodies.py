@@ -55,6 +55,7 @@ def read_bodies(model: SavedModel, selection: Selection) -> Bodies:
                 targets=main.targets,
                 keep=main.keep,
             )
+            graphs[MAIN].demands = _demands(graphs[MAIN], main.reaches)
         except Unsupported as error:
             unreadable.append((MAIN, error))
     for name in selection.bodies:
@@ -68,6 +69,13 @@ def read_bodies(model: SavedModel, selection: Selection) -> Bodies:
         name: output_types(graphs[name], tensors) for name, tensors in captured_tensors(model).items() if name in graphs
     }
     return Bodies(graphs, main_nodes, tuple(unreadable), captured)
+
+
+def _demands(graph: Graph, reaches: Iterable[frozenset[str]]) -> tuple[frozenset[str], ...]:
+    """The outputs of the main graph's part that each signature's nodes are, or are computed by the rest from."""
+    named = [(output.name, output.tensor.node.name) for output in graph.outputs]
+    named += [(name, node.name) for name, node in graph.control_outputs]
+    return tuple(frozenset(name for name, node in named if node in reach) for reach in reaches)
 
 
 def make_edit(

@@ -46,12 +46,14 @@ class MainPart:
         fetches: tensors that callers fetch.
         targets: nodes that callers run for their effect.
         keep: tensors and nodes, of this part or others, that anything in the model refers to by name.
+        reaches: for each signature of the model the names of the nodes that a call of it runs, of this part or others.
     """
 
     feeds: tuple[str, ...]
     fetches: tuple[str, ...]
     targets: tuple[str, ...]
     keep: tuple[str, ...] = ()
+    reaches: tuple[frozenset[str], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +92,7 @@ def select(model: SavedModel, signatures: Sequence[str] | None) -> Selection:
         optional = [node.name for node in _reach(nodes, main) if node.op == "PlaceholderWithDefault"]
         named = {name.partition(":")[0] for name in main.feeds}
         feeds = (*main.feeds, *sorted(name for name in optional if name not in named))
-        main = dataclasses.replace(main, feeds=feeds)
+        main = dataclasses.replace(main, feeds=feeds, reaches=_reaches(model, nodes, available.values()))
     roots = [name for node in _reach(nodes, main) for name in _called(node, model.functions)] if main else []
     if signatures is None:
         roots += [name for name in _python_functions(model) if name in model.functions]
@@ -116,6 +118,16 @@ def _main_part(model: SavedModel, signatures: Iterable[meta_graph_pb2.SignatureD
         return None
     keep = tuple(sorted(referenced_names(model.meta_graph)))
     return MainPart(tuple(sorted(feeds)), tuple(sorted(fetches)), tuple(sorted(targets)), keep)
+
+
+def _reaches(
+    model: SavedModel,
+    nodes: Mapping[str, node_def_pb2.NodeDef],
+    signatures: Iterable[meta_graph_pb2.SignatureDef],
+) -> tuple[frozenset[str], ...]:
+    """What each signature runs, also those that stay as they are: they may share nodes with the others."""
+    parts = [_main_part(model, [signature]) for signature in signatures]
+    return tuple(frozenset(node.name for node in _reach(nodes, part)) for part in parts if part is not None)
 
 
 def _tensors(info: meta_graph_pb2.TensorInfo) -> list[str]:

@@ -97,7 +97,7 @@ def optimize(
             bodies = run.read(model, selection)
         edit = run.optimize(model, selection, bodies)
         message = apply_edit(model, edit)
-        with target_folder(src, dst) as folder:
+        with target_folder(src, dst, overwrite=settings.overwrite) as folder:
             with run.phase(Phase.WRITE):
                 write_saved_model(model, message, folder)
             with run.phase(Phase.CHECK):
@@ -393,6 +393,7 @@ def _dump(phase: Phase, graphs: Mapping[str, Graph], folder: str) -> None:
         if folder:
             path = Path(folder)
             path.mkdir(parents=True, exist_ok=True)
-            (path / f"{phase.label}.{name or 'main'}.txt").write_text(text)
+            file = f"{phase.label}.{name or 'main'}.txt".replace("/", "_")  # TF1's functions may have such names
+            (path / file).write_text(text)
         else:
             sys.stderr.write(f"--- {phase.label}: {name or 'main graph'}\n{text}\n")

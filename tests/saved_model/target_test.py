@@ -15,7 +15,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 import tf_blade
 from tests.saved_model import models, workshop
 from tf_blade import errors, pipeline
-from tf_blade.saved_model import writer
+from tf_blade.saved_model import files, writer
 
 workshop.register()
 OPTIONS: dict[str, Any] = {"backends": ("no_engine",), "verify": False, **workshop.EAGER}
@@ -148,11 +148,14 @@ class TargetTest(parameterized.TestCase):
         with mock.patch("tf_blade.saved_model.files.shutil.copystat", side_effect=error):
             self.refuses(self.folder / "dst", "No space left on device")
 
-    def test_is_replaced_when_complete(self) -> None:
+    @parameterized.parameters(True, False)
+    def test_is_replaced_when_complete(self, can_exchange: bool) -> None:
         dst = self.folder / "dst"
         models.dense(dst)
         (dst / "stale.txt").write_text("of the former model")
-        tf_blade.optimize_saved_model(self.src, dst, overwrite=True, **OPTIONS)
+        exchange = files._exchange if can_exchange else lambda a, b: False
+        with mock.patch.object(files, "_exchange", exchange):
+            tf_blade.optimize_saved_model(self.src, dst, overwrite=True, **OPTIONS)
         self.assertEqual(self.before.keys(), workshop.digest(dst).keys())
         self.assertEqual({item.name for item in self.folder.iterdir()}, {"src", "dst"})
 
@@ -179,6 +182,55 @@ class TargetTest(parameterized.TestCase):
         self.assertEqual(former, workshop.digest(dst))
         self.assertEqual(self.before, workshop.digest(self.src))
 
+    def test_came_into_being_meanwhile(self) -> None:
+        dst = self.folder / "dst"
+        real = pipeline.check_lossless
+
+        def work(*args: Any) -> None:
+            real(*args)
+            dst.mkdir()
+            (dst / "precious.txt").write_text("mine")
+
+        for overwrite, words in ((False, "exists"), (True, "something else")):
+            with mock.patch.object(pipeline, "check_lossless", work), self.assertRaisesRegex(errors.TargetError, words):
+                tf_blade.optimize_saved_model(self.src, dst, overwrite=overwrite, **OPTIONS)
+            self.assertEqual((dst / "precious.txt").read_text(), "mine")
+            self.assertEqual({item.name for item in self.folder.iterdir()}, {"src", "dst"})
+            shutil.rmtree(dst)
+
+    @parameterized.parameters("d" * 255, "é" * 127, "モデル\n 😀")
+    def test_has_an_unusual_name(self, name: str) -> None:
+        tf_blade.optimize_saved_model(self.src, self.folder / name, **OPTIONS)
+        self.assertEqual({item.name for item in self.folder.iterdir()}, {"src", name})
+        self.assertEqual(self.before.keys(), workshop.digest(self.folder / name).keys())
+
+    def test_parts_of_the_source_are_links(self) -> None:
+        shared = self.folder / "shared"
+        (self.src / "variables").rename(shared)
+        (self.src / "variables").symlink_to(shared)
+        dst = self.folder / "dst"
+        tf_blade.optimize_saved_model(self.src, dst, **OPTIONS)
+        self.assertFalse((dst / "variables").is_symlink())
+        for name in ("variables.index", "variables.data-00000-of-00001"):
+            self.assertEqual((dst / "variables" / name).read_bytes(), (shared / name).read_bytes())
+
+    @parameterized.named_parameters(
+        ("pipe", lambda path: os.mkfifo(path), "neither a file nor a folder"),
+        ("dangling_link", lambda path: path.symlink_to("nowhere"), "neither a file nor a folder"),
+        ("link_to_itself", lambda path: path.symlink_to("."), "folder that it is in"),
+    )
+    def test_source_holds_what_cannot_be_copied(self, make: Callable[[Path], None], words: str) -> None:
+        make(self.src / "strange")
+        with self.assertRaisesRegex(errors.InvalidSavedModelError, words):
+            tf_blade.optimize_saved_model(self.src, self.folder / "dst", **OPTIONS)
+        self.assertEqual({item.name for item in self.folder.iterdir()}, {"src"})
+
+    def test_folders_of_a_read_only_source_can_be_removed_again(self) -> None:
+        (self.src / "variables").chmod(0o555)
+        self.addCleanup((self.src / "variables").chmod, 0o755)
+        tf_blade.optimize_saved_model(self.src, self.folder / "dst", **OPTIONS)
+        self.assertEqual((self.folder / "dst" / "variables").stat().st_mode & 0o777, 0o755)
+
     def test_failing_swap_keeps_the_former_model(self) -> None:
         dst = self.folder / "dst"
         models.dense(dst)
@@ -190,7 +242,7 @@ class TargetTest(parameterized.TestCase):
                 raise OSError(5, "Input/output error")
             return real(path, target)
 
-        with mock.patch.object(Path, "rename", rename):
+        with mock.patch.object(files, "_exchange", return_value=False), mock.patch.object(Path, "rename", rename):
             self.refuses(dst, "Input/output error", overwrite=True)
         self.assertEqual(former, workshop.digest(dst))
 

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tf_blade.errors import TargetError
+from tf_blade.errors import InvalidSavedModelError, TargetError
 from tf_blade.saved_model.model import FINGERPRINT_FILE, SAVED_MODEL_FILE
 
 # linux/fs.h: makes one file share another's blocks, on file systems that can.
 _FICLONE = 0x40049409
+# fcntl.h, linux/fs.h: for renameat2.
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+# A file's name may have 255 bytes, which the target's may need all; a character has at most four.
+_MAX_PREFIX = 48
 
 
 def check_target(src: Path, dst: Path, *, overwrite: bool) -> None:
@@ -48,34 +55,39 @@ def _check_replaceable(dst: Path, *, overwrite: bool) -> None:
 
 
 @contextlib.contextmanager
-def target_folder(src: Path, dst: Path) -> Iterator[Path]:
+def target_folder(src: Path, dst: Path, *, overwrite: bool) -> Iterator[Path]:
     """A folder beside `dst` that becomes `dst` when the block ends well, and disappears otherwise.
 
     A former `dst` stays in place until the new one is complete.
 
     Raises:
-        TargetError: a file cannot be written.
+        TargetError: a file cannot be written, or the target came into being meanwhile.
     """
     try:
-        temporary = Path(tempfile.mkdtemp(prefix=f".{dst.name}.", suffix=".tmp", dir=dst.resolve().parent))
+        prefix = f".{dst.name[:_MAX_PREFIX]}."
+        temporary = Path(tempfile.mkdtemp(prefix=prefix, suffix=".tmp", dir=dst.resolve().parent))
     except OSError as error:
         raise TargetError(f"{dst} cannot be written: {error.strerror}") from error
     try:
         shutil.copystat(src, temporary)
-        temporary.chmod(temporary.stat().st_mode | 0o700)
+        temporary.chmod(temporary.stat().st_mode | stat.S_IRWXU)
         yield temporary
-        _publish(temporary, dst)
+        _publish(temporary, dst, overwrite=overwrite)
     except OSError as error:
         raise TargetError(f"{dst} cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _publish(temporary: Path, dst: Path) -> None:
+def _publish(temporary: Path, dst: Path, *, overwrite: bool) -> None:
+    """Afterwards `temporary` is gone or holds the former target."""
     if not dst.exists():
         temporary.rename(dst)
         return
-    former = Path(tempfile.mkdtemp(prefix=f".{dst.name}.", suffix=".old", dir=dst.resolve().parent))
+    _check_replaceable(dst, overwrite=overwrite)
+    if _exchange(temporary, dst):
+        return
+    former = Path(tempfile.mkdtemp(prefix=f".{dst.name[:_MAX_PREFIX]}.", suffix=".old", dir=dst.resolve().parent))
     try:
         dst.rename(former)
         try:
@@ -88,27 +100,60 @@ def _publish(temporary: Path, dst: Path) -> None:
             shutil.rmtree(former, ignore_errors=True)
 
 
+def _exchange(a: Path, b: Path) -> bool:
+    """Swaps two folders at once, so that there is no moment without a model; False where the system cannot."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except AttributeError:
+        return False
+    result: int = rename(_AT_FDCWD, os.fsencode(a.absolute()), _AT_FDCWD, os.fsencode(b.absolute()), _RENAME_EXCHANGE)
+    return result == 0
+
+
 def copy_files(src: Path, folder: Path) -> None:
-    """Copies all files of a SavedModel but those that are written anew. Files behind links are copied as files."""
-    for path in sorted(src.iterdir()):
-        if path.name in (SAVED_MODEL_FILE, FINGERPRINT_FILE):
-            continue
+    """Copies all files of a SavedModel but those that are written anew. Files behind links are copied as files.
+
+    Raises:
+        InvalidSavedModelError: the source holds something that is neither a file nor a folder.
+    """
+    for path in _walk(src):
+        name = path.relative_to(src)
         if path.is_dir():
-            shutil.copytree(path, folder / path.name, copy_function=_copy_file)
+            (folder / name).mkdir()
+        elif str(name) not in (SAVED_MODEL_FILE, FINGERPRINT_FILE):
+            _copy_file(path, folder / name)
+    for path in _walk(src):
+        if path.is_dir():
+            copy = folder / path.relative_to(src)
+            shutil.copystat(path, copy)
+            # Whoever may write the folder around it must be able to remove it again.
+            copy.chmod(copy.stat().st_mode | stat.S_IRWXU)
+
+
+def _walk(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """Everything below a folder, folders before what is in them, links followed."""
+    above = (*above, folder.resolve())
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            if path.resolve() in above:
+                raise InvalidSavedModelError(f"{path} is a link to a folder that it is in")
+            yield path
+            yield from _walk(path, above)
+        elif path.is_file():
+            yield path
         else:
-            _copy_file(str(path), str(folder / path.name))
+            raise InvalidSavedModelError(f"{path} is neither a file nor a folder")
 
 
-def _copy_file(src: str, dst: str) -> str:
+def _copy_file(src: Path, dst: Path) -> None:
     if not _clone(src, dst):
         shutil.copyfile(src, dst)
     shutil.copystat(src, dst)
-    return dst
 
 
-def _clone(src: str, dst: str) -> bool:
+def _clone(src: Path, dst: Path) -> bool:
     """Shares the source's blocks if the file system can."""
-    with open(src, "rb") as source, open(dst, "wb") as target:
+    with src.open("rb") as source, dst.open("wb") as target:
         try:
             fcntl.ioctl(target.fileno(), _FICLONE, source.fileno())
         except OSError as error:
@@ -119,5 +164,5 @@ def _clone(src: str, dst: str) -> bool:
 
 
 def relative_files(folder: Path) -> list[str]:
-    """All files below a folder, by relative path, sorted."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    """All files below a folder, by relative path, sorted; those behind links too."""
+    return sorted(str(path.relative_to(folder)) for path in _walk(folder) if not path.is_dir())

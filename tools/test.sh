@@ -16,7 +16,7 @@ step() {
 }
 
 cpp_format() {
-  find custom_ops -name '*.cc' -o -name '*.h' | xargs clang-format --dry-run --Werror
+  find custom_ops tests -name '*.cc' -o -name '*.c' -o -name '*.h' | xargs clang-format --dry-run --Werror
 }
 
 step ruff check .

@@ -15,7 +15,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 import tf_blade
 from tests.saved_model import models, workshop
 from tf_blade import errors, pipeline
-from tf_blade.saved_model import files, writer
+from tf_blade.saved_model import check, files, writer
 
 workshop.register()
 OPTIONS: dict[str, Any] = {"backends": ("no_engine",), "verify": False, **workshop.EAGER}
@@ -184,7 +184,7 @@ class TargetTest(parameterized.TestCase):
 
     def test_came_into_being_meanwhile(self) -> None:
         dst = self.folder / "dst"
-        real = pipeline.check_lossless
+        real = check.check_lossless
 
         def work(*args: Any) -> None:
             real(*args)

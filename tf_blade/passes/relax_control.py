@@ -8,7 +8,8 @@ their own:
       ╰╌╌► NoOp ╌╌╌╌╌╌╌╌╌╌╯                        =>
 
 An edge A → B matters if a writer is at or before A, or if a reader is at or before A and a writer at or behind B. All
-others go. Behind a control output are the writers of whoever calls the function. What orders a pair of nodes through several edges is kept whole: each edge of that path matters by itself.
+others go. Behind a control output are the writers of whoever calls the function. What orders a pair of nodes through
+several edges is kept whole: each edge of that path matters by itself.
 """
 
 from __future__ import annotations

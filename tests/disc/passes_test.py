@@ -245,6 +245,26 @@ class PassesTest(parameterized.TestCase):
         self.assertEqual(conv.operands[1].kind, "elementwise")
         self.assertEqual([op.attrs["fn"] for op in module.ops() if op.kind == "elementwise"], ["mul", "add"])
 
+    def test_narrow_convolutions_of_one_image_become_one(self) -> None:
+        b = Builder()
+        x = b.parameter(F, (ROWS, 6, 6, 3))
+        first, second, third = (b.parameter(F, (3, 3, 3, n), weight=True) for n in (5, 2, 4))
+        geometry = {"strides": (1, 1), "dilations": (1, 1), "low": (1, 1), "high": (1, 1)}
+        results = [b.conv2d(x, w, **geometry) for w in (first, second)]
+        results.append(b.conv2d(x, third, **{**geometry, "strides": (2, 2)}))  # type: ignore[arg-type]
+        module = run_and_compare(self, b.module("m", results))
+        joined, alone = sorted((op for op in module.ops() if op.kind == "conv2d"), key=lambda op: op.attrs["strides"])
+        self.assertEqual([int(op.operands[1].shape[3]) for op in (joined, alone)], [7, 4])
+
+    def test_weights_of_different_company_stay_apart(self) -> None:
+        b = Builder()
+        x, y = (b.parameter(F, (ROWS, 4, 4, 3)) for _ in range(2))
+        first, second = (b.parameter(F, (1, 1, 3, 4), weight=True) for _ in range(2))
+        geometry = {"strides": (1, 1), "dilations": (1, 1), "low": (0, 0), "high": (0, 0)}
+        results = [b.conv2d(image, w, **geometry) for image, w in ((x, first), (x, second), (y, second))]
+        module = run_and_compare(self, b.module("m", results))
+        self.assertEqual(kinds(module).count("conv2d"), 3)
+
     def test_a_product_used_elsewhere_is_not_scaled(self) -> None:
         b = Builder()
         x, w = b.parameter(F, (ROWS, 8)), b.parameter(F, (8, 4), weight=True)

@@ -37,9 +37,9 @@ struct GemmArgs {
   int64_t c_batch_stride = 0;
 };
 
-// How [m, n] is cut into blocks that threads take one at a time.
+// How [m, n] is cut into blocks that threads take one at a time: tiles of rows, and panels, dealt out evenly.
 struct GemmPartition {
-  int64_t rows;  // of a block
+  int64_t rows;  // of the largest block
   int64_t panels;
   int64_t m_blocks;
   int64_t n_blocks;
@@ -60,10 +60,10 @@ struct GemmPartition {
     if (batch * m_blocks * n_blocks < wanted) {
       m_blocks = min64(max64(m_blocks, ceil_div(wanted, batch * n_blocks)), ceil_div(m, 2 * kTileRows));
     }
+    n_blocks = min64(n_blocks, all_panels);
     panels = ceil_div(all_panels, n_blocks);
-    n_blocks = ceil_div(all_panels, panels);
+    m_blocks = min64(m_blocks, ceil_div(m, kTileRows));
     rows = round_up(ceil_div(m, m_blocks), kTileRows);
-    m_blocks = ceil_div(m, rows);
     // About 64 multiply-adds a nanosecond (half with AVX2) when compute bound, 8 bytes a nanosecond when memory bound.
     const int64_t columns = panels * kPanel;
     cost = min64(rows, m) * columns * k / (4 * kLanes) + k * columns / 2 + 100;
@@ -77,13 +77,18 @@ BLADE_NOINLINE inline void multiply(const BladeRal* ral, int64_t batch, int64_t 
   if (batch == 0 || m == 0 || n == 0) return;
   const GemmPartition cut(batch, m, n, k, ral->num_threads);
   const int64_t panels = ceil_div(n, kPanel);
+  const int64_t tiles = ceil_div(m, kTileRows);
   parallel_for(ral, batch * cut.m_blocks * cut.n_blocks, cut.cost, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       // Rows vary fastest, so that neighbouring blocks share their part of B.
-      const int64_t row = task % cut.m_blocks * cut.rows;
-      const int64_t first = task / cut.m_blocks % cut.n_blocks * cut.panels;
+      const int64_t row_block = task % cut.m_blocks;
+      const int64_t column_block = task / cut.m_blocks % cut.n_blocks;
+      const int64_t row = tiles * row_block / cut.m_blocks * kTileRows;
+      const int64_t last_row = min64(tiles * (row_block + 1) / cut.m_blocks * kTileRows, m);
+      const int64_t first = panels * column_block / cut.n_blocks;
+      const int64_t last = panels * (column_block + 1) / cut.n_blocks;
       const int64_t i = task / (cut.m_blocks * cut.n_blocks);
-      const BlockShape block = {i, row, min64(cut.rows, m - row), first, min64(first + cut.panels, panels), n, k};
+      const BlockShape block = {i, row, last_row - row, first, last, n, k};
       multiply_block(block, source, right, target, epilogue);
     }
   });

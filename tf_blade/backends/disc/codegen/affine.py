@@ -149,11 +149,24 @@ def exact_quotient(a: Dim, b: Dim) -> Dim | None:
         return a // b if b and a % b == 0 else None
     if dim_equal(a, b):
         return 1
+    if isinstance(b, int):
+        return _each_divided(sympy.expand(a), b) if b else None
     quotient = sympy.cancel(sympy.sympify(a) / sympy.sympify(b)) if b != 0 else sympy.nan
     numerator, denominator = quotient.as_numer_denom()
     if denominator == 1 and quotient.is_polynomial():
         return symbolic.simplify(numerator)
     return None
+
+
+def _each_divided(total: sympy.Expr, divisor: int) -> Dim | None:
+    """The sum with each term's integer factor divided, where all of them are multiples of the divisor."""
+    terms = []
+    for term in sympy.Add.make_args(total):
+        factor, rest = term.as_coeff_Mul()
+        if not factor.is_Integer or int(factor) % divisor:
+            return None
+        terms.append(rest * (int(factor) // divisor))
+    return symbolic.simplify(sympy.Add(*terms))
 
 
 def split(lin: Lin, divisor: Dim) -> tuple[Lin, Lin] | None:

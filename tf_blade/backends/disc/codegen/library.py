@@ -67,7 +67,8 @@ class LibraryContext:
         return f"@{self._definitions.index(definition)}@"
 
     def has_epilogue(self) -> bool:
-        return len(self.group.ops) > 1
+        """Whether anything is computed after the op; reshapes alone are not."""
+        return any(op.kind != "reshape" for op in self.group.ops if op is not self.op)
 
     def epilogue(self, none: str) -> str:
         """An expression of the functor `void operator()(int64_t m, int64_t n_begin, int64_t n_end, T* c) const`.

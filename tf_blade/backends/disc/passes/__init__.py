@@ -14,6 +14,7 @@ from tf_blade.backends.disc.passes import (
     fold_scale,
     layer_norm,
     pointwise,
+    siblings,
     softmax,
 )
 from tf_blade.observe import DETAILS, logger
@@ -30,6 +31,7 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     ("layer-norm", layer_norm.run),
     ("attention", attention.run),
     ("fold-scale", fold_scale.run),
+    ("siblings", siblings.run),
     ("canonicalize-again", canonicalize.run),
     ("common-subexpressions-again", common_subexpressions.run),
 )

@@ -122,6 +122,14 @@ def _arg_rows() -> Iterator[OpCase]:
         yield OpCase(
             f"{name}_infinite", lambda x, fn=fn: fn(input=x, dimension=0), (f32(4, 5, make=cycle(-INF, INF, 0)),)
         )
+        for t in FLOATS:
+            for first in (NAN, -INF, INF):
+                make = cycle(NAN, first, 1.0, NAN, INF, 0.5, first, -INF, 2.0, NAN, 2.0, -1.0, -1.0)
+                yield OpCase(
+                    f"{name}_nan_{first}_{t.name}",
+                    lambda x, fn=fn: [fn(input=x[:, :size], dimension=1) for size in (1, 2, 3, 5, 17)],
+                    (Arg(t, ("n", 17), make),),
+                )
 
 
 def _softmax_rows() -> Iterator[OpCase]:

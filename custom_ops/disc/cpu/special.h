@@ -56,7 +56,6 @@ BLADE_NOINLINE void cumulative(const BladeRal* ral, const T* x, T* y, int64_t ou
   });
 }
 
-// Whether a comes before b. NaN comes before all numbers.
 template <class T>
 BLADE_ALWAYS_INLINE bool is_nan(T x) {
   if constexpr (IsFloat<T>::value) {
@@ -65,20 +64,31 @@ BLADE_ALWAYS_INLINE bool is_nan(T x) {
     return false;
   }
 }
+template <class T>
+BLADE_ALWAYS_INLINE bool is_infinite(T x) {
+  if constexpr (IsFloat<T>::value) {
+    return fn_is_inf(x);
+  } else {
+    return false;
+  }
+}
+
+// Whether a takes the place of b, the best so far. As in TensorFlow NaN counts as the worst of all, like the infinity at
+// that end; being the first it is the best until something is better.
 struct Greater {
   template <class T>
   static BLADE_ALWAYS_INLINE bool of(T a, T b) {
-    return fn_greater(a, b) || (is_nan(a) && !is_nan(b));
+    return fn_greater(a, b) || (is_nan(b) && !is_nan(a) && !(is_infinite(a) && fn_less(a, fn_convert<T>(0))));
   }
 };
 struct Less {
   template <class T>
   static BLADE_ALWAYS_INLINE bool of(T a, T b) {
-    return fn_less(a, b) || (is_nan(a) && !is_nan(b));
+    return fn_less(a, b) || (is_nan(b) && !is_nan(a) && !(is_infinite(a) && fn_greater(a, fn_convert<T>(0))));
   }
 };
 
-// y[o][n] = the first i whose x[o][i][n] comes before all others.
+// y[o][n] = the first i whose x[o][i][n] is the best of all.
 template <class Before, class T, class I>
 BLADE_NOINLINE void arg_reduce(const BladeRal* ral, const T* x, I* y, int64_t outer, int64_t length, int64_t inner) {
   parallel_for(ral, outer * inner, length, [=](int64_t begin, int64_t end) {

@@ -92,15 +92,19 @@ def _reduce_reference(operands: Arrays, attrs: Attrs) -> Arrays:
 register("reduce", _reduce, _reduce_reference, flops=flops_per_operand)
 
 
-# arg_reduce {kind: max|min, axis, dtype}: the first index of the extreme along axis, which disappears
+# arg_reduce {kind: max|min, axis, dtype}: the first index of the extreme along axis, which disappears. NaN is as good
+# as the infinity at the other end, as in TensorFlow.
 def _arg_reduce(types: Types, attrs: Attrs) -> Types:
     require(attrs["kind"] in ("max", "min") and 0 <= attrs["axis"] < types[0].rank, "arg_reduce: kind or axis")
     return [TensorType(attrs["dtype"], tuple(d for i, d in enumerate(types[0].shape) if i != attrs["axis"]))]
 
 
 def _arg_reduce_reference(operands: Arrays, attrs: Attrs) -> Arrays:
-    fn = np.argmax if attrs["kind"] == "max" else np.argmin
-    return [np.asarray(fn(operands[0], attrs["axis"])).astype(attrs["dtype"].numpy)]
+    fn, worst = (np.argmax, -np.inf) if attrs["kind"] == "max" else (np.argmin, np.inf)
+    x = operands[0]
+    if not np.issubdtype(x.dtype, np.integer):
+        x = np.nan_to_num(x.astype(np.float64), nan=worst, posinf=np.inf, neginf=-np.inf)
+    return [np.asarray(fn(x, attrs["axis"])).astype(attrs["dtype"].numpy)]
 
 
 register("arg_reduce", _arg_reduce, _arg_reduce_reference, flops=flops_per_operand)

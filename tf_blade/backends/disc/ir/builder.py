@@ -69,6 +69,9 @@ class Builder:
         """An integer tensor of the given Dims (an object array, or anything NumPy makes one of)."""
         array = np.array(content, dtype=object)
         if all(isinstance(item, int) for item in array.reshape(-1)):
+            limits = np.iinfo(dtype.numpy)
+            if any(not limits.min <= item <= limits.max for item in array.reshape(-1)):
+                raise Unsupported(f"a size beyond the range of {dtype.name.lower()}")
             return self.constant(array.astype(dtype.numpy))
         attrs = {"dims": tuple(array.reshape(-1)), "shape": array.shape, "dtype": dtype}
         result = self._make("dims", (), attrs)

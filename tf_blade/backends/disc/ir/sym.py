@@ -39,7 +39,13 @@ def evaluate(op: Op) -> list[np.ndarray | None]:
     if handler is None or any(item.sym is None for item in op.operands):
         return [None]
     content = handler(op, [item.sym for item in op.operands if item.sym is not None])
-    return [content]
+    return [content if content is not None and _fits(content, value.dtype) else None]
+
+
+def _fits(content: np.ndarray, dtype: DType) -> bool:
+    """Whether the numbers are in the type's range: Dims do not wrap around, and the tensor's elements do."""
+    limits = np.iinfo(dtype.numpy)
+    return all(limits.min <= item <= limits.max for item in content.reshape(-1) if isinstance(item, int))
 
 
 def _constant(op: Op, operands: list[np.ndarray]) -> np.ndarray:

@@ -285,6 +285,25 @@ def tf1_control_flow(folder: Path) -> None:
         v1.enable_control_flow_v2()
 
 
+def tf1_control_dependencies(folder: Path) -> None:
+    """What must run first is written on constants, and on the call of a function."""
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 4], name="x")
+        v = v1.get_variable("v", initializer=1.0, use_resource=False)
+        y = tf.exp(x * 0.1) + 1.0
+        with tf.control_dependencies([y, v1.assign_add(v, 1.0)]):
+            z = tf.identity(y * 3.0)
+        with tf.control_dependencies([v1.assign_add(v, 10.0)]):
+            u = tf.function(lambda a: tf.tanh(a * 0.5) * 2.0)(x)
+        session.run(v1.global_variables_initializer())
+        signature = v1.saved_model.signature_def_utils.predict_signature_def
+        outputs = {"z": {"z": z}, "u": {"u": u}, "v": {"v": v + 0.0}}
+        builder = v1.saved_model.Builder(str(folder))
+        signatures = {name: signature({"x": x}, items) for name, items in outputs.items()}
+        builder.add_meta_graph_and_variables(session, ["serve"], signatures)
+        builder.save()
+
+
 def no_signature(folder: Path) -> None:
     """Only a Python user can call it."""
     tf.saved_model.save(Dense(), str(folder))
@@ -324,5 +343,8 @@ CASES: dict[str, Case] = {
     "tf1_resource": Case(_tf1("resource"), _ONE),
     "tf1_ref": Case(_tf1("ref"), _ONE),
     "tf1_control_flow": Case(tf1_control_flow, _ONE),
+    "tf1_control_dependencies": Case(
+        tf1_control_dependencies, {"z": {"x": _X}, "u": {"x": _X[:2]}, "v": {"x": _X[:1]}}, engines=2
+    ),
     "no_signature": Case(no_signature, {}, (lambda model: model(tf.constant(_X)),)),
 }

@@ -135,11 +135,11 @@ CALL_OPS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 
 # In TF1's control flow, a control edge also carries the branch or the iteration that its target belongs to, and a node
 # without inputs belongs to none.
-_TF1_CONTROL_FLOW = frozenset(
+TF1_CONTROL_FLOW = frozenset(
     prefix + op for prefix in ("", "Ref") for op in ("Enter", "Exit", "Merge", "NextIteration", "Switch")
 )
 
 
 def has_tf1_control_flow(graph: Graph) -> bool:
     """Whether the graph holds branches or loops made of single nodes."""
-    return any(node.op in _TF1_CONTROL_FLOW for node in graph.nodes)
+    return any(node.op in TF1_CONTROL_FLOW for node in graph.nodes)

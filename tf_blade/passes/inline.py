@@ -105,6 +105,8 @@ def _may_inline(
     callee = bodies[name]
     if not sites or any(not _is_plain(site, callee) for site in sites):
         return False
+    if not caller and any(site.control_inputs for site in sites):
+        return False  # in the main graph a node runs because a result waits for it, were it only through a call
     if any(node.op == name or any(item.name == name for item in node.functions()) for node in callee.nodes):
         return False
     copies = len(sites)

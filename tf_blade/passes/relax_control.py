@@ -8,21 +8,26 @@ their own:
       ╰╌╌► NoOp ╌╌╌╌╌╌╌╌╌╌╯                        =>
 
 An edge A → B matters if a writer is at or before A, or if a reader is at or before A and a writer at or behind B. All
-others go. Behind a control output are the writers of whoever calls the function. What orders a pair of nodes through
+others go. Behind a control output are the writers of whoever calls the function.
+
+What a constant waits for (TF1 code lets constants carry `tf.control_dependencies`), its readers wait for themselves from
+here on: every engine has constants of its own, which wait for nothing. What orders a pair of nodes through
 several edges is kept whole: each edge of that path matters by itself.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 
 from tf_blade.graph.graph import Graph, Node
-from tf_blade.passes.effects import Effect, Effects, has_tf1_control_flow
+from tf_blade.passes.effects import TF1_CONTROL_FLOW, Effect, Effects, has_tf1_control_flow
 
 
 def relax_control(graph: Graph, effects: Effects) -> bool:
     """Removes the edges; tells whether there were any."""
     if has_tf1_control_flow(graph):
+        _pass_on(graph)
         return False
     order = graph.topological_order()
     own = {node: effects.of(node) for node in order}
@@ -39,7 +44,21 @@ def relax_control(graph: Graph, effects: Effects) -> bool:
     ]
     for node, control in idle:
         graph.remove_control_input(node, control)
+    _pass_on(graph)
     return bool(idle)
+
+
+def _pass_on(graph: Graph) -> None:
+    """Gives the control inputs of constants to their readers, too.
+
+    The nodes of TF1's control flow have rules of their own about control inputs, and are never part of an engine.
+    """
+    for node in graph.nodes:
+        if node.op != "Const":
+            continue
+        readers = [item for item in node.outputs[0].consumers if item.op not in TF1_CONTROL_FLOW]
+        for reader, control in itertools.product(readers, node.control_inputs):
+            graph.add_control_input(reader, control)
 
 
 def _accumulate(

@@ -105,6 +105,12 @@ class WeightsTest(absltest.TestCase):
         results = [folded, tall, w, product, b.binary("add", x, b.reduce("sum", folded, [0])), folded]
         codegen_kit.check(b.module("weights", results), ({"b": 3}, {"b": 0}, {"b": 1}))
 
+    def test_joined_weights_are_packed_when_all_parts_are_there(self) -> None:
+        b = Builder()
+        x = b.parameter(DType.FLOAT, (B, 4))
+        parts = [b.parameter(DType.FLOAT, (4, size), weight=True) for size in (3, 2, 5)]
+        codegen_kit.check(b.module("joined", [b.dot(x, b.concat(parts, 1))]), ({"b": 3}, {"b": 1}))
+
     def test_other_weights_need_another_init(self) -> None:
         b = Builder()
         x, w = b.parameter(DType.FLOAT, (B, 2)), b.parameter(DType.FLOAT, (2, 2), weight=True)

@@ -256,11 +256,13 @@ class SourceWriter:
         def pointer(item: Argument) -> str:
             return self._init_pointer(item, layout)
 
-        for call in self.init.calls:
+        # After the last call that has it: a concatenation is written by several, and later calls may reuse its memory.
+        last = {item: number for number, call in enumerate(self.init.calls) for item in call.arguments}
+        for number, call in enumerate(self.init.calls):
             body += self._block(statements(call, pointer, self.definitions))
-            # at once: a later call may reuse the memory of what is packed
             for item in call.arguments:
-                body += packs.pop(item, [])
+                if last[item] == number:
+                    body += packs.pop(item, [])
         for rest in packs.values():
             body += rest
         # Views hide which parameter is behind a pointer; the text cannot be wrong about it.

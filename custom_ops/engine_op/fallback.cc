@@ -23,6 +23,25 @@ FunctionLibraryRuntime::Options MakeOptions(OpKernelContext* ctx) {
   options.step_container = ctx->step_container();
   options.runner = ctx->runner();
   options.run_all_kernels_inline = ctx->run_all_kernels_inline();
+  options.source_device = ctx->device()->name();
+  return options;
+}
+
+// As TensorFlow's own function calls do: only functions of several devices get the graph passes that choose kernels
+// for what the graph optimizers have made of their bodies, such as fused batch norms.
+FunctionLibraryRuntime::InstantiateOptions MakeInstantiateOptions(OpKernelContext* ctx) {
+  FunctionLibraryRuntime::InstantiateOptions options;
+  options.target = ctx->device()->name();
+  options.is_multi_device_function = true;
+  options.input_devices.reserve(ctx->num_inputs());
+  for (int i = 0; i < ctx->num_inputs(); ++i) {
+    const bool is_handle = ctx->input_dtype(i) == tensorflow::DT_RESOURCE;
+    const Tensor& input = ctx->input(i);
+    options.input_devices.push_back(
+        is_handle && input.NumElements() == 1 ? input.flat<tensorflow::ResourceHandle>()(0).device() : options.target);
+  }
+  const tensorflow::ConfigProto* const config = ctx->function_library()->config_proto();
+  if (config != nullptr) options.config_proto = *config;
   return options;
 }
 
@@ -37,23 +56,26 @@ absl::Status SetOutputs(OpKernelContext* ctx, std::vector<Tensor>* results) {
 
 }  // namespace
 
-absl::Status Fallback::Instantiate(FunctionLibraryRuntime* library, Handle* handle) {
+absl::Status Fallback::Instantiate(OpKernelContext* ctx, Handle* handle) {
+  FunctionLibraryRuntime* const library = ctx->function_library();
+  if (library == nullptr) {
+    return absl::InternalError("the fallback function needs a function library");
+  }
   std::lock_guard<std::mutex> lock(mutex_);
   const auto found = handles_.find(library);
   if (found != handles_.end()) {
     *handle = found->second;
     return absl::OkStatus();
   }
-  const absl::Status status = library->Instantiate(function_.name(), tensorflow::AttrSlice(&function_.attr()), handle);
+  const absl::Status status = library->Instantiate(function_.name(), tensorflow::AttrSlice(&function_.attr()),
+                                                   MakeInstantiateOptions(ctx), handle);
   if (status.ok()) handles_.emplace(library, *handle);
   return status;
 }
 
 void Fallback::Run(OpKernelContext* ctx, std::function<void(const absl::Status&)> finished) {
-  FunctionLibraryRuntime* const library = ctx->function_library();
   Handle handle = tensorflow::kInvalidHandle;
-  const absl::Status status = library == nullptr ? absl::InternalError("the fallback function needs a function library")
-                                                 : Instantiate(library, &handle);
+  const absl::Status status = Instantiate(ctx, &handle);
   if (!status.ok()) {
     ctx->SetStatus(status);
     finished(status);
@@ -63,12 +85,13 @@ void Fallback::Run(OpKernelContext* ctx, std::function<void(const absl::Status&)
   arguments.reserve(ctx->num_inputs());
   for (int i = 0; i < ctx->num_inputs(); ++i) arguments.push_back(ctx->input(i));
   const auto results = std::make_shared<std::vector<Tensor>>();
-  library->Run(MakeOptions(ctx), handle, arguments, results.get(),
-               [ctx, results, finished = std::move(finished)](const absl::Status& run_status) {
-                 const absl::Status final_status = run_status.ok() ? SetOutputs(ctx, results.get()) : run_status;
-                 if (!final_status.ok()) ctx->SetStatus(final_status);
-                 finished(final_status);
-               });
+  ctx->function_library()->Run(MakeOptions(ctx), handle, arguments, results.get(),
+                               [ctx, results, finished = std::move(finished)](const absl::Status& run_status) {
+                                 const absl::Status final_status =
+                                     run_status.ok() ? SetOutputs(ctx, results.get()) : run_status;
+                                 if (!final_status.ok()) ctx->SetStatus(final_status);
+                                 finished(final_status);
+                               });
 }
 
 }  // namespace tf_blade

@@ -24,7 +24,7 @@ class Fallback {
  private:
   using Handle = tensorflow::FunctionLibraryRuntime::Handle;
 
-  absl::Status Instantiate(tensorflow::FunctionLibraryRuntime* library, Handle* handle);
+  absl::Status Instantiate(tensorflow::OpKernelContext* ctx, Handle* handle);
 
   const tensorflow::NameAttrList function_;
   std::mutex mutex_;

@@ -65,6 +65,17 @@ class ReplaceTest(absltest.TestCase):
         )
         self.assertEqual(op.outputs[0].shape, (3,))
 
+    def test_control_outputs_that_become_one_op_are_named_once(self) -> None:
+        graph = Graph("f")
+        x = graph.add_input("x", F)
+        relu, exp = _op(graph, "Relu", "relu", x), _op(graph, "Exp", "exp", x)
+        outside = _op(graph, "Neg", "neg", x)
+        for name, tensor in (("y", relu), ("z", exp), ("r", outside)):
+            graph.add_output(name, tensor)
+            graph.control_outputs.append((f"{name}_end", tensor.node))
+        (op,) = _replace(graph, ([relu, exp], [x], [relu, exp]))
+        self.assertEqual(graph.control_outputs, [("y_end", op), ("r_end", outside.node)])
+
     def test_an_output_that_is_fetched_and_read_inside_and_outside(self) -> None:
         """
         x ─► [relu ─► exp] ─► y          relu is read by exp inside, by neg outside, and fetched

@@ -53,7 +53,11 @@ def replace_clusters(graph: Graph, replacements: Sequence[Replacement], *, is_or
     kept = {output.tensor for output in graph.outputs}
     for item, op in zip(replacements, ops, strict=True):
         _remove_members(graph, item.cluster, op, kept, gone)
-    graph.control_outputs = [(name, gone.get(node, node)) for name, node in graph.control_outputs]
+    # Several of them may have become one engine op, which TensorFlow's loader accepts once only.
+    ends: dict[Node, str] = {}
+    for name, node in graph.control_outputs:
+        ends.setdefault(gone.get(node, node), name)
+    graph.control_outputs = [(name, node) for node, name in ends.items()]
     if is_ordered:
         _end_after(graph, [op for op in ops if any(tensor.dtype == DType.RESOURCE for tensor in op.inputs)])
     _forget_colocation(graph, {node.name for node in gone})

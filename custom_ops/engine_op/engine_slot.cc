@@ -152,15 +152,17 @@ absl::StatusOr<EngineSlot::StatePtr> EngineSlot::MakeState(tensorflow::OpKernelC
 }
 
 void EngineSlot::Publish(StatePtr state) {
+  StatePtr former = state;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (current_ == state) return;
-    current_.swap(state);
+    current_.swap(former);
   }
-  if (state == nullptr) return;  // it was the first
-  // Idle contexts would keep the old weights alive. Those at work find out at their next call.
+  if (former == nullptr) return;  // it was the first
+  // Idle contexts would keep old weights alive: the last ones, or older ones that they were at work with when those
+  // were replaced. Contexts at work now find out at their next call.
   pool_->ForEachIdle([this, &state](CallContext& idle) {
-    if (idle.states[index_] == state) idle.states[index_] = nullptr;
+    if (idle.states[index_] != state) idle.states[index_] = nullptr;
   });
 }
 

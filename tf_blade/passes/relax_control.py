@@ -8,11 +8,11 @@ their own:
       ╰╌╌► NoOp ╌╌╌╌╌╌╌╌╌╌╯                        =>
 
 An edge A → B matters if a writer is at or before A, or if a reader is at or before A and a writer at or behind B. All
-others go. Behind a control output are the writers of whoever calls the function.
+others go. What orders a pair of nodes through several edges is kept whole: each edge of that path matters by itself.
+Behind a control output are the writers of whoever calls the function.
 
-What a constant waits for (TF1 code lets constants carry `tf.control_dependencies`), its readers wait for themselves from
-here on: every engine has constants of its own, which wait for nothing. What orders a pair of nodes through
-several edges is kept whole: each edge of that path matters by itself.
+What a constant waits for (TF1 code lets constants carry `tf.control_dependencies`), its readers wait for themselves
+from here on: every engine has constants of its own, which wait for nothing.
 """
 
 from __future__ import annotations

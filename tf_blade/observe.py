@@ -69,5 +69,7 @@ def configure(spec: str | None = None) -> None:
         handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
         root.addHandler(handler)
         root.propagate = False
+    if root.level == logging.NOTSET:  # a program's own root logger may show more than warnings, as absl's may
+        root.setLevel(logging.WARNING)
     for name, level in chosen.items():
         logger(name).setLevel(level)

@@ -37,8 +37,9 @@ class ChannelsTest(absltest.TestCase):
 
     def test_only_what_was_asked_for_is_shown(self) -> None:
         root = logging.getLogger("tf_blade")
-        before = root.handlers[:]
+        before, level = root.handlers[:], root.level
         root.handlers.clear()
+        root.setLevel(logging.NOTSET)
         stream = io.StringIO()
         try:
             with mock.patch("sys.stderr", stream):
@@ -48,6 +49,7 @@ class ChannelsTest(absltest.TestCase):
                 observe.logger(channel).debug("%s details", channel)
         finally:
             root.handlers[:] = before
+            root.setLevel(level)
             root.propagate = True
             for channel in observe.CHANNELS:
                 observe.logger(channel).setLevel(logging.NOTSET)

@@ -172,6 +172,11 @@ def _cast_rows() -> Iterator[OpCase]:
     for a in FLOATS:
         for b in (tf.int32, tf.int64, tf.bool, *FLOATS):
             yield OpCase(f"Cast_wild_{a.name}_{b.name}", lambda x, b=b: raw.Cast(x=x, DstT=b), (Arg(a, (34,), wild),))
+    for a in FLOATS:
+        for b in (tf.int8, tf.int32, tf.int64):
+            # the zeros that come back have no sign
+            fn = lambda x, a=a, b=b: raw.Inv(x=raw.Cast(x=raw.Cast(x=x, DstT=b), DstT=a))  # noqa: E731
+            yield OpCase(f"Cast_back_{a.name}_{b.name}", fn, (Arg(a, (34,), cycle(-0.5, 0.5, -0.0, -1.5, -0.99, 2.7)),))
     yield OpCase(
         "Cast_truncate", lambda x: raw.Cast(x=x, DstT=tf.bfloat16, Truncate=True), (f32("n"),), refusal="truncating"
     )

@@ -38,15 +38,22 @@ struct IsFloat<double> {
 };
 
 // Truncation with x86's result, the lowest integer, for NaN and for what is out of range; C++ leaves that undefined.
+//
+// What truncates to 0 is made 0 first: where the result is converted back, GCC without trapping math makes both a
+// rounding of x, which is -0 for -0.5.
+template <typename F>
+BLADE_INLINE F zero_below_one(F x) {
+  return (x > F(-1)) & (x < F(1)) ? F(0) : x;
+}
 BLADE_INLINE int32_t truncate_to_i32(float x) {
-  return (x >= -0x1p31f) & (x < 0x1p31f) ? static_cast<int32_t>(x) : INT32_MIN;
+  return (x >= -0x1p31f) & (x < 0x1p31f) ? static_cast<int32_t>(zero_below_one(x)) : INT32_MIN;
 }
 BLADE_INLINE int32_t truncate_to_i32(double x) {
-  return (x > -0x1.00000002p31) & (x < 0x1p31) ? static_cast<int32_t>(x) : INT32_MIN;
+  return (x > -0x1.00000002p31) & (x < 0x1p31) ? static_cast<int32_t>(zero_below_one(x)) : INT32_MIN;
 }
 template <typename F>
 BLADE_INLINE int64_t truncate_to_i64(F x) {
-  return (x >= F(-0x1p63)) & (x < F(0x1p63)) ? static_cast<int64_t>(x) : INT64_MIN;
+  return (x >= F(-0x1p63)) & (x < F(0x1p63)) ? static_cast<int64_t>(zero_below_one(x)) : INT64_MIN;
 }
 template <typename F>
 BLADE_INLINE uint64_t truncate_to_u64(F x) {

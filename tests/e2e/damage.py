@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import os
 import shlex
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -78,8 +77,3 @@ def failing(data: bytes, **results: str) -> bytes:
     signature = read_engine(data).signature
     executable = failing_executable(len(signature.inputs), len(signature.outputs), **results)
     return with_fields(data, sections={"elf": executable}, isa_levels=(3,))
-
-
-def remove(folder: Path) -> None:
-    """Deletes a rewritten copy; what it shares stays."""
-    shutil.rmtree(folder)

@@ -130,7 +130,8 @@ class SizeTest(absltest.TestCase):
         self.assertEqual(report.totals.engine_bytes, len(engine))
         # No run of bytes of any weight is in the engine or anywhere else in the graph.
         graph = (target / "saved_model.pb").read_bytes()
-        variables = tf.saved_model.load(str(source)).signatures["serving_default"].variables
+        original = tf.saved_model.load(str(source))
+        variables = original.signatures["serving_default"].variables
         self.assertNotEmpty(variables)
         for variable in variables:
             if variable.shape.num_elements() >= 256:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,9 @@ from absl.testing import absltest, parameterized
 
 import tf_blade
 from tests import zoo
-from tests.e2e import kit
+from tests.e2e import damage, kit
 from tf_blade import runtime
+from tf_blade.engines.format import read_engine
 from tf_blade.report.report import Report
 
 # The clusters that a model's graph allows: only what must stay TensorFlow (strings, tables, loops, suppression) and
@@ -68,6 +70,7 @@ class ZooModelsTest(parameterized.TestCase):
             target = Path(scratch) / "optimized"
             report = tf_blade.optimize_saved_model(source, target, verify=False, isas=isas)
             self.check_report(model, report)
+            self.check_symbols(target, report)
             original, optimized = (tf.saved_model.load(str(path)) for path in (source, target))
             runtime.reset_runtime_stats()
             self.compare_signatures(model, original, optimized)
@@ -82,6 +85,22 @@ class ZooModelsTest(parameterized.TestCase):
             self.assertGreaterEqual(report.engine_flops_share, model.engine_flops, report.to_text())
         if model.name in MAX_CLUSTERS:
             self.assertLessEqual(len(report.clusters), MAX_CLUSTERS[model.name], report.to_text())
+
+    def check_symbols(self, target: Path, report: Report) -> None:
+        """Executables need the C library's memory functions and nothing else, and give one symbol."""
+        engines = damage.engines(target)
+        self.assertLen(engines, report.totals.engines)
+        for data in engines:
+            executable = target.parent / "engine.so"
+            executable.write_bytes(read_engine(data).sections["elf"])
+            command = ["nm", "--dynamic", "--format=posix", executable]
+            lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+            symbols = {"undefined": set[str](), "defined": set[str]()}
+            for line in lines:
+                name, kind, *_ = line.split()
+                symbols["undefined" if kind in "Uwv" else "defined"].add(name.split("@")[0])
+            self.assertLessEqual(symbols["undefined"], {"memcpy", "memmove", "memset", "memcmp"})
+            self.assertEqual(symbols["defined"], {"tf_blade_executable"})
 
     def compare_signatures(self, model: zoo.ZooModel, original: Any, optimized: Any) -> None:
         grid = model.grid()

@@ -93,7 +93,7 @@ class ZooModelsTest(parameterized.TestCase):
         for data in engines:
             executable = target.parent / "engine.so"
             executable.write_bytes(read_engine(data).sections["elf"])
-            command = ["nm", "--dynamic", "--format=posix", executable]
+            command = ["nm", "--dynamic", "--format=posix", str(executable)]
             lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
             symbols = {"undefined": set[str](), "defined": set[str]()}
             for line in lines:

@@ -19,8 +19,17 @@ from tf_blade.symbolic import Dim, ceildiv
 PART = 16384  # elements of one part
 # Sizes of all types that reductions accumulate in.
 _BYTES = {
-    **{"bool": 1, "int8_t": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2},
-    **{"float": 4, "double": 8, "int32_t": 4, "uint32_t": 4, "int64_t": 8, "uint64_t": 8},
+    "bool": 1,
+    "int8_t": 1,
+    "uint8_t": 1,
+    "int16_t": 2,
+    "uint16_t": 2,
+    "float": 4,
+    "int32_t": 4,
+    "uint32_t": 4,
+    "double": 8,
+    "int64_t": 8,
+    "uint64_t": 8,
 }
 
 

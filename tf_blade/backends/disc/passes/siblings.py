@@ -58,7 +58,11 @@ def _key(op: Op) -> Hashable:
     if not _is_narrow(op):
         return op
     attrs = op.attrs
-    return (op.operands[0], op.operands[1].shape[:3], *(attrs[name] for name in ("strides", "dilations", "low", "high")))
+    return (
+        op.operands[0],
+        op.operands[1].shape[:3],
+        *(attrs[name] for name in ("strides", "dilations", "low", "high")),
+    )
 
 
 def _is_narrow(op: Op) -> bool:

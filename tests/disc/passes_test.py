@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from absl.testing import absltest, parameterized
@@ -249,9 +250,9 @@ class PassesTest(parameterized.TestCase):
         b = Builder()
         x = b.parameter(F, (ROWS, 6, 6, 3))
         first, second, third = (b.parameter(F, (3, 3, 3, n), weight=True) for n in (5, 2, 4))
-        geometry = {"strides": (1, 1), "dilations": (1, 1), "low": (1, 1), "high": (1, 1)}
+        geometry: dict[str, Any] = {"strides": (1, 1), "dilations": (1, 1), "low": (1, 1), "high": (1, 1)}
         results = [b.conv2d(x, w, **geometry) for w in (first, second)]
-        results.append(b.conv2d(x, third, **{**geometry, "strides": (2, 2)}))  # type: ignore[arg-type]
+        results.append(b.conv2d(x, third, **{**geometry, "strides": (2, 2)}))
         module = run_and_compare(self, b.module("m", results))
         joined, alone = sorted((op for op in module.ops() if op.kind == "conv2d"), key=lambda op: op.attrs["strides"])
         self.assertEqual([int(op.operands[1].shape[3]) for op in (joined, alone)], [7, 4])
@@ -260,7 +261,7 @@ class PassesTest(parameterized.TestCase):
         b = Builder()
         x, y = (b.parameter(F, (ROWS, 4, 4, 3)) for _ in range(2))
         first, second = (b.parameter(F, (1, 1, 3, 4), weight=True) for _ in range(2))
-        geometry = {"strides": (1, 1), "dilations": (1, 1), "low": (0, 0), "high": (0, 0)}
+        geometry: dict[str, Any] = {"strides": (1, 1), "dilations": (1, 1), "low": (0, 0), "high": (0, 0)}
         results = [b.conv2d(image, w, **geometry) for image, w in ((x, first), (x, second), (y, second))]
         module = run_and_compare(self, b.module("m", results))
         self.assertEqual(kinds(module).count("conv2d"), 3)

@@ -162,6 +162,11 @@ def _pow_rows() -> Iterator[OpCase]:
     yield OpCase("Pow_int_unknown", _binary("Pow"), (i32("n"), i32("n", make=positive)), refusal="not constant")
 
 
+def _there_and_back(a: tf.DType, b: tf.DType) -> Callable[[Any], Any]:
+    """1 / (x cast to integers and back): the zeros that come back have no sign."""
+    return lambda x: raw.Inv(x=raw.Cast(x=raw.Cast(x=x, DstT=b), DstT=a))
+
+
 def _cast_rows() -> Iterator[OpCase]:
     for a in ALL:
         for b in ALL:
@@ -174,9 +179,8 @@ def _cast_rows() -> Iterator[OpCase]:
             yield OpCase(f"Cast_wild_{a.name}_{b.name}", lambda x, b=b: raw.Cast(x=x, DstT=b), (Arg(a, (34,), wild),))
     for a in FLOATS:
         for b in (tf.int8, tf.int32, tf.int64):
-            # the zeros that come back have no sign
-            fn = lambda x, a=a, b=b: raw.Inv(x=raw.Cast(x=raw.Cast(x=x, DstT=b), DstT=a))  # noqa: E731
-            yield OpCase(f"Cast_back_{a.name}_{b.name}", fn, (Arg(a, (34,), cycle(-0.5, 0.5, -0.0, -1.5, -0.99, 2.7)),))
+            make = cycle(-0.5, 0.5, -0.0, -1.5, -0.99, 2.7)
+            yield OpCase(f"Cast_back_{a.name}_{b.name}", _there_and_back(a, b), (Arg(a, (34,), make),))
     yield OpCase(
         "Cast_truncate", lambda x: raw.Cast(x=x, DstT=tf.bfloat16, Truncate=True), (f32("n"),), refusal="truncating"
     )

@@ -73,8 +73,8 @@ BLADE_ALWAYS_INLINE bool is_infinite(T x) {
   }
 }
 
-// Whether a takes the place of b, the best so far. As in TensorFlow NaN counts as the worst of all, like the infinity at
-// that end; being the first it is the best until something is better.
+// Whether a takes the place of b, the best so far. As in TensorFlow NaN counts as the worst of all, like the infinity
+// at that end; being the first it is the best until something is better.
 struct Greater {
   template <class T>
   static BLADE_ALWAYS_INLINE bool of(T a, T b) {

@@ -129,7 +129,7 @@ class DamagedEngineTest(parameterized.TestCase):
         damage.rewritten(self.source, self.folder, lambda data: data)
         self.assertLessEqual(kit.largest_error(self.expected, _serve(self.folder, self.feeds)), kit.TOLERANCE)
         served, fallbacks = kit.engine_counters()
-        self.assertEqual((list(served.values()), fallbacks), ([1], {}))
+        self.assertEqual((sum(served.values()), fallbacks), (1, {}))
 
     def test_engine_bytes_flipped_at_200_places(self) -> None:
         generator = random.Random(200)
@@ -179,7 +179,7 @@ class DamagedEngineTest(parameterized.TestCase):
         (self.folder / "saved_model.pb").write_bytes(message.SerializeToString())
         self.assertLessEqual(kit.largest_error(self.expected, _serve(self.folder, self.feeds)), kit.TOLERANCE)
         served, fallbacks = kit.engine_counters()
-        self.assertEqual((list(served.values()), fallbacks), ([1], {}))
+        self.assertEqual((sum(served.values()), fallbacks), (1, {}))
 
     def test_processor_limited_by_environment(self) -> None:
         # Another build's file: an engine that this process loaded before would stay loaded.

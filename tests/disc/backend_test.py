@@ -46,7 +46,8 @@ class WatchedWeightsTest(absltest.TestCase):
                 getattr(item, name).assign(value)
             np.testing.assert_allclose(loaded(x, ids), module(x, ids), atol=1e-5, err_msg=name)
         stats = runtime.runtime_stats()["clusters"]
-        self.assertEqual((4, {}), (stats[0]["engine_runs"], stats[0]["fallbacks"]))
+        self.assertEqual(4, sum(item["engine_runs"] for item in stats))
+        self.assertFalse(any(item["fallbacks"] for item in stats))
 
 
 if __name__ == "__main__":

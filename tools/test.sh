@@ -8,6 +8,8 @@ cd "$(dirname "$0")/.."
 
 tools/setup.sh test || exit 1
 export PATH="$PWD/.venv/bin:$PATH"
+# Built test models stay in the checkout.
+export TF_BLADE_ZOO_CACHE="${TF_BLADE_ZOO_CACHE:-$PWD/models/zoo}"
 
 failed_steps=0
 step() {

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tf_blade.bench import bench_saved_model
     from tf_blade.errors import TfBladeError
     from tf_blade.report.report import Report
-    from tf_blade.runtime import library_path, runtime_stats
+    from tf_blade.runtime import library_path, reset_runtime_stats, runtime_stats
     from tf_blade.settings import Settings
     from tf_blade.verify import verify_saved_model
 
@@ -34,6 +34,7 @@ __all__ = [
     "library_path",
     "optimize_graph_def",
     "optimize_saved_model",
+    "reset_runtime_stats",
     "runtime_stats",
     "verify_saved_model",
 ]
@@ -48,6 +49,7 @@ _HOMES = {
     "library_path": "tf_blade.runtime",
     "optimize_graph_def": "tf_blade.api",
     "optimize_saved_model": "tf_blade.api",
+    "reset_runtime_stats": "tf_blade.runtime",
     "runtime_stats": "tf_blade.runtime",
     "verify_saved_model": "tf_blade.verify",
 }

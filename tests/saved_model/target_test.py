@@ -148,6 +148,25 @@ class TargetTest(parameterized.TestCase):
         with mock.patch("tf_blade.saved_model.files.shutil.copystat", side_effect=error):
             self.refuses(self.folder / "dst", "No space left on device")
 
+    def test_is_on_disk_before_it_is_published(self) -> None:
+        synced: set[int] = set()
+        at_publishing: list[set[int]] = []
+        sync, publish = os.fsync, files._publish
+
+        def note(handle: int) -> None:
+            synced.add(os.fstat(handle).st_ino)
+            sync(handle)
+
+        def note_publishing(temporary: Path, dst: Path, **options: Any) -> None:
+            at_publishing.append(set(synced))
+            publish(temporary, dst, **options)
+
+        with mock.patch.object(os, "fsync", note), mock.patch.object(files, "_publish", note_publishing):
+            tf_blade.optimize_saved_model(self.src, self.folder / "dst", **OPTIONS)
+        dst = self.folder / "dst"
+        self.assertLessEqual({path.stat().st_ino for path in (dst, *dst.rglob("*"))}, at_publishing[0])
+        self.assertIn(self.folder.stat().st_ino, synced)
+
     @parameterized.parameters(True, False)
     def test_is_replaced_when_complete(self, can_exchange: bool) -> None:
         dst = self.folder / "dst"

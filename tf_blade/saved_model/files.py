@@ -72,11 +72,36 @@ def target_folder(src: Path, dst: Path, *, overwrite: bool) -> Iterator[Path]:
         shutil.copystat(src, temporary)
         temporary.chmod(temporary.stat().st_mode | stat.S_IRWXU)
         yield temporary
+        _sync(temporary)
         _publish(temporary, dst, overwrite=overwrite)
+        _sync_folder(dst.resolve().parent)
     except OSError as error:
         raise TargetError(f"{dst} cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    """Has everything below a folder on disk: a crash of the machine after the rename must not leave empty files."""
+    for path in folder.rglob("*"):
+        if path.is_dir():
+            _sync_folder(path)
+        else:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Some network file systems cannot sync a folder; the files themselves are safe.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(handle)
 
 
 def _publish(temporary: Path, dst: Path, *, overwrite: bool) -> None:

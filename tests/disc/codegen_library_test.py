@@ -106,6 +106,13 @@ class LibraryTest(parameterized.TestCase):
     def test_pool2d(self, kind: str) -> None:
         self.check(pool_module(kind), steps=1)
 
+    @parameterized.parameters("max", "avg")
+    def test_pool2d_of_zero_padding(self, kind: str) -> None:
+        b = Builder()
+        padded = b.pad(b.parameter(F, (N, H, W, 19)), (0, 2, 0, 0), (0, 1, 1, 0))
+        y = b.pool2d(kind, padded, window=(2, 2), strides=(1, 2), low=(0, 0), high=(0, 0))
+        self.check(b.module("pool", [y]), steps=1)
+
     @parameterized.product(mask=(True, False), swapped=(True, False))
     def test_attention(self, mask: bool, swapped: bool) -> None:
         self.check(attention_module(mask, swapped), steps=1)

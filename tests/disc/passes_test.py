@@ -246,6 +246,28 @@ class PassesTest(parameterized.TestCase):
         self.assertEqual(conv.operands[1].kind, "elementwise")
         self.assertEqual([op.attrs["fn"] for op in module.ops() if op.kind == "elementwise"], ["mul", "add"])
 
+    @parameterized.parameters("conv", "max", "avg")
+    def test_zero_padding_goes_into_the_windows(self, kind: str) -> None:
+        b = Builder()
+        x = b.parameter(F, (ROWS, 6, 5, 3))
+        padded = b.pad(x, (0, 1, 0, 0), (0, 1, 2, 0))
+        if kind == "conv":
+            w = b.parameter(F, (3, 3, 3, 8), weight=True)
+            y = b.conv2d(padded, w, strides=(2, 2), dilations=(1, 1), low=(0, 1), high=(1, 0))
+        else:
+            y = b.pool2d(kind, padded, window=(3, 3), strides=(2, 2), low=(0, 0), high=(0, 0))
+        self.assertNotIn("pad", kinds(run_and_compare(self, b.module("m", [y]))))
+
+    @parameterized.parameters("value", "channels", "pads")
+    def test_other_padding_stays(self, other: str) -> None:
+        b = Builder()
+        x = b.parameter(F, (ROWS, 6, 5, 3))
+        fill = b.scalar(1.5, F) if other == "value" else None
+        padded = b.pad(x, (0, 1, 1, 0), (0, 1, 1, 1 if other == "channels" else 0), value=fill)
+        low = (1, 1) if other == "pads" else (0, 0)
+        y = b.pool2d("max", padded, window=(3, 3), strides=(1, 1), low=low, high=low)
+        self.assertIn("pad", kinds(run_and_compare(self, b.module("m", [y]))))
+
     def test_narrow_convolutions_of_one_image_become_one(self) -> None:
         b = Builder()
         x = b.parameter(F, (ROWS, 6, 6, 3))

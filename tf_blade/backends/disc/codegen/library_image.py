@@ -68,6 +68,7 @@ def pool2d(context: LibraryContext) -> Call:
     fields |= {"window_h": str(op.attrs["window"][0]), "window_w": str(op.attrs["window"][1])} | _steps(context)
     kind = "MaxPool" if op.attrs["kind"] == "max" else "AvgPool"
     fields |= {"input": context.pointer(x), "output": context.pointer(context.output)}
+    fields |= {"zero_pads": "true"} if op.attrs.get("zero_pads") else {}
     setters = [f"args.{key} = {value};" for key, value in fields.items()]
     epilogue = context.epilogue("NoEpilogue{}")
     return context.call("PoolArgs args;", *setters, f"code = pool2d<{kind}>(ral, args, {epilogue});")

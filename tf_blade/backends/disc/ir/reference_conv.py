@@ -62,6 +62,9 @@ def conv2d_transpose(operands: Arrays, attrs: Attrs) -> Arrays:
 
 def pool2d(operands: Arrays, attrs: Attrs) -> Arrays:
     x = operands[0]
+    if attrs.get("zero_pads"):
+        pads = [(0, 0), *zip(attrs["low"], attrs["high"], strict=True), (0, 0)]
+        return pool2d([np.pad(x, pads)], {**attrs, "low": (0, 0), "high": (0, 0), "zero_pads": False})
     if attrs["kind"] == "max":
         patches, _ = _patches(x.astype(np.float64), attrs["window"], attrs, -np.inf)
         return [patches.max(axis=(3, 4), initial=-np.inf).astype(x.dtype)]

@@ -227,7 +227,7 @@ register(
 
 
 # pool2d(x [N,H,W,C]) {kind: max|avg, window, strides: 2 ints, low, high: 2 Dims}: padding does not take part (avg
-# divides by the number of elements inside the image)
+# divides by the number of elements inside the image), unless {zero_pads}: then the pads are zeros like any others
 def _pool2d(types: Types, attrs: Attrs) -> Types:
     x = types[0]
     require(x.rank == 4 and attrs["kind"] in ("max", "avg"), "pool2d: NHWC, max or avg")

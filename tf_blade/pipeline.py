@@ -29,8 +29,9 @@ from tf_blade.passes.inline import inline_calls
 from tf_blade.passes.relax_control import relax_control
 from tf_blade.progress import Progress, SilentProgress
 from tf_blade.report.report import PLUMBING, ClusterReport, FailureReport, PhaseReport, RefusalReport, Report
-from tf_blade.rewrite.replace import Replacement, replace_clusters
-from tf_blade.saved_model.bodies import Bodies, make_edit, read_bodies
+from tf_blade.rewrite.ends import end_after_effects
+from tf_blade.rewrite.replace import ENGINE_OP, Replacement, replace_clusters
+from tf_blade.saved_model.bodies import MAIN, Bodies, make_edit, read_bodies
 from tf_blade.saved_model.check import check_lossless
 from tf_blade.saved_model.files import check_target, target_folder
 from tf_blade.saved_model.model import SavedModel, read_saved_model
@@ -278,7 +279,9 @@ class _Run:
                 replacements.append(Replacement(piece.cluster, engines[piece.cluster.name], fallback))
             if replacements:
                 changed.append(name)
-                replace_clusters(self.graphs[name], replacements, is_ordered=name in self.ordered)
+                replace_clusters(self.graphs[name], replacements)
+                if name != MAIN:
+                    end_after_effects(self.graphs[name], lambda op: op == ENGINE_OP or model.catalog.is_stateful(op))
         return make_edit(model, bodies, changed, removed, fallbacks)
 
     def clusters_of(self, function: str) -> set[str]:

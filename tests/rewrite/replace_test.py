@@ -28,16 +28,14 @@ def _const(graph: Graph, name: str, control: Sequence[Node] = ()) -> Tensor:
     return graph.add_node("Const", name, (), attrs, [F], control_inputs=control).outputs[0]
 
 
-def _replace(
-    graph: Graph, *clusters: tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]], is_ordered: bool = False
-) -> list[Node]:
+def _replace(graph: Graph, *clusters: tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]]) -> list[Node]:
     """Each cluster: its nodes' outputs, its inputs, its outputs."""
     items = []
     for index, (nodes, inputs, outputs) in enumerate(clusters):
         members = tuple(tensor.node for tensor in nodes)
         cluster = Cluster(f"__f_{index}", "test", members, tuple(inputs), tuple(outputs), 0)
         items.append(Replacement(cluster, (BuiltEngine("test", b"bytes", 0.0),), f"fallback_{index}"))
-    ops = replace_clusters(graph, items, is_ordered=is_ordered)
+    ops = replace_clusters(graph, items)
     legality.check(graph)
     graph.topological_order()
     return ops
@@ -129,21 +127,6 @@ class ReplaceTest(absltest.TestCase):
         self.assertEqual(op.inputs, (x, handle))
         self.assertEqual(graph.control_outputs, [("read", op)])
         self.assertEqual({node.name for node in graph.nodes}, {"x", "v", "f_0"})
-
-    def test_who_writes_behind_the_call_waits_for_all_engines_that_read(self) -> None:
-        graph = Graph("f")
-        x, handle = graph.add_input("x", F), graph.add_input("v", DType.RESOURCE)
-        read = graph.add_node("ReadVariableOp", "read", [handle], {"dtype": F}, [F]).outputs[0]
-        a = _op(graph, "Mul", "a", x, read)
-        outside = _op(graph, "Unknown", "outside", a, read)
-        b = _op(graph, "Sub", "b", outside, read)
-        graph.add_output("y", b)
-        graph.control_outputs.append(("read", read.node))
-        clusters = ([read, a], [x, handle], [a]), ([read, b], [outside, handle], [b])
-        ops = _replace(graph, *clusters, is_ordered=True)
-        ((name, end),) = graph.control_outputs
-        self.assertEqual((name, end.op), ("read", "NoOp"))
-        self.assertEqual(set(end.control_inputs), {read.node, *ops})
 
     def test_control_edges_across_the_border(self) -> None:
         graph = Graph("f")

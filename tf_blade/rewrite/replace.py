@@ -31,7 +31,7 @@ class Replacement:
     fallback: str
 
 
-def replace_clusters(graph: Graph, replacements: Sequence[Replacement], *, is_ordered: bool = False) -> list[Node]:
+def replace_clusters(graph: Graph, replacements: Sequence[Replacement]) -> list[Node]:
     """Replaces clusters by engine ops, one each, and gives these.
 
     A cluster may hold copies of constants and reads of variables that others share: such a node goes only when nobody
@@ -40,8 +40,6 @@ def replace_clusters(graph: Graph, replacements: Sequence[Replacement], *, is_or
     Args:
         graph: is changed.
         replacements: clusters of the graph.
-        is_ordered: whether a caller may write variables (`Effects.is_ordered`): then the control outputs wait for
-            every engine that reads one.
     """
     ops = [_add_engine_op(graph, item) for item in replacements]
     # All engine ops come first, since a cluster may read what another one makes.
@@ -58,23 +56,10 @@ def replace_clusters(graph: Graph, replacements: Sequence[Replacement], *, is_or
     for name, node in graph.control_outputs:
         ends.setdefault(gone.get(node, node), name)
     graph.control_outputs = [(name, node) for node, name in ends.items()]
-    if is_ordered:
-        _end_after(graph, [op for op in ops if any(tensor.dtype == DType.RESOURCE for tensor in op.inputs)])
     _forget_colocation(graph, {node.name for node in gone})
     for item, op in zip(replacements, ops, strict=True):
         _log.info("%s: %s in place of %d nodes, else %s", graph.name, op.name, len(item.cluster.nodes), item.fallback)
     return ops
-
-
-def _end_after(graph: Graph, readers: Sequence[Node]) -> None:
-    """Makes the control outputs, which callers wait for all at once, wait for these engines too."""
-    ends = {node for _, node in graph.control_outputs}
-    missing = [op for op in readers if op not in ends]
-    if not ends or not missing:
-        return
-    name, node = graph.control_outputs[0]
-    stand_in = graph.add_node("NoOp", graph.unique_name("reads"), (), {}, (), control_inputs=[node, *missing])
-    graph.control_outputs[0] = (name, stand_in)
 
 
 def _add_engine_op(graph: Graph, item: Replacement) -> Node:

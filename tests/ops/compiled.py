@@ -147,8 +147,7 @@ class Host:
             IndexError: the executable reports an error.
         """
         env = interpreter.bind(self.module, arrays)
-        for item in self.module.constraints:
-            interpreter.check(item, env)
+        interpreter.check_known(self.module.constraints, env)
         arrays = [np.ascontiguousarray(item).reshape(item.shape) for item in arrays]
         dims = [(ctypes.c_int64 * max(item.ndim, 1))(*item.shape) for item in arrays]
         tensors = (_Tensor * max(len(arrays), 1))(

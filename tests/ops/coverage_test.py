@@ -7,6 +7,7 @@ from absl.testing import absltest, parameterized
 
 from tests.ops import (
     cases_convolution,
+    cases_dynamic,
     cases_elementwise,
     cases_images,
     cases_matrix,
@@ -36,12 +37,14 @@ Pad PadV2 MirrorPad Tile BroadcastTo Fill ZerosLike OnesLike Range OneHot Gather
 TensorScatterUpdate Reverse ReverseV2 SpaceToDepth DepthToSpace SpaceToBatchND BatchToSpaceND MatrixBandPart
 MatrixDiagPartV3 ResizeBilinear ResizeNearestNeighbor Identity IdentityN StopGradient PreventGradient Snapshot Const
 ReadVariableOp ResourceGather
+Where
 """
 OPS = tuple(_NAMES.split())
 # A Placeholder is what feeds a graph: it arrives as an argument of the cluster, as every row's inputs do.
 
 TABLES: tuple[OpCase, ...] = (
     *cases_convolution.CASES,
+    *cases_dynamic.CASES,
     *cases_elementwise.CASES,
     *cases_images.CASES,
     *cases_matrix.CASES,

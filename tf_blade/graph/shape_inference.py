@@ -44,6 +44,8 @@ class Facts(Protocol):
     def values(self) -> Sequence[np.ndarray | None]: ...
     @property
     def unifications(self) -> Sequence[tuple[sympy.Symbol, Dim]]: ...
+    @property
+    def late(self) -> Sequence[sympy.Symbol]: ...
 
 
 Examine = Callable[[Node], Facts]
@@ -135,8 +137,11 @@ class _Inference:
             for tensor in node.outputs:
                 self._set_unknown(tensor)
             return ()
+        # The rule names these anew each time, whatever they are known to be equal to by now.
+        renamed = any(symbol in self._mapping for symbol in facts.late)
         for tensor, type_, value in zip(node.outputs, facts.types, facts.values, strict=True):
-            tensor.shape, tensor.value = type_.shape, value
+            tensor.shape = self._current(type_.shape) if renamed else type_.shape
+            tensor.value = self._current_content(value) if renamed else value
         return facts.unifications
 
     def _set_argument(self, node: Node) -> None:
@@ -176,6 +181,13 @@ class _Inference:
             make = symbolic.value_symbol if prefix == "v" else symbolic.symbol
             self._fresh[key] = make(f"{prefix}{len(self._fresh)}")
         return self._fresh[key]
+
+    def _current_content(self, value: np.ndarray | None) -> np.ndarray | None:
+        if value is None:
+            return None
+        result = np.empty(value.size, dtype=object)
+        result[:] = [symbolic.substitute(item, self._mapping) for item in value.reshape(-1)]
+        return result.reshape(value.shape)
 
     def _current(self, shape: Shape | None) -> Shape | None:
         return None if shape is None else tuple(symbolic.substitute(dim, self._mapping) for dim in shape)

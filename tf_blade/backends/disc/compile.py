@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from tf_blade.backends.disc import passes, toolchain
 from tf_blade.backends.disc.codegen import library
-from tf_blade.backends.disc.codegen.binding import bind_symbols
+from tf_blade.backends.disc.codegen.binding import bind_symbols, late_checks
 from tf_blade.backends.disc.codegen.dims import DimTable
 from tf_blade.backends.disc.codegen.kernel import Context
 from tf_blade.backends.disc.codegen.program import Program, build_program
 from tf_blade.backends.disc.codegen.source import SourceWriter, weight_roots
+from tf_blade.backends.disc.codegen.stages import Guards
 from tf_blade.backends.disc.codegen.weights import boundary, weight_values
 from tf_blade.backends.disc.fusion.decompose import decompose
 from tf_blade.backends.disc.fusion.plan import Plan, Planner
@@ -74,10 +75,10 @@ def generate(module: Module) -> Generated:
     kept = boundary(module.results, weights)
     table = DimTable()
     bind = bind_symbols(module, table)
-    run, run_plan = _program(module, module.results, kept, table, _Fixed(kept))
+    run, run_plan = _program(module, module.results, kept, table, _Fixed(kept), module.binders)
     roots = [value for value in kept if value in {*weight_roots(run, kept), *map(run.resolve, module.results)}]
     init, _ = _program(module, roots, [], table, ())
-    writer = SourceWriter(module, table, bind, init, run)
+    writer = SourceWriter(module, table, Guards(bind, late_checks(module, table)), init, run)
     text = writer.text()
     return Generated(text, tuple(group.kind for group in run_plan.groups), writer.bound)
 
@@ -104,10 +105,15 @@ class _Fixed(Collection[Value]):
 
 
 def _program(
-    module: Module, roots: Collection[Value], sources: Collection[Value], table: DimTable, fixed: Collection[Value]
+    module: Module,
+    roots: Collection[Value],
+    sources: Collection[Value],
+    table: DimTable,
+    fixed: Collection[Value],
+    binders: Sequence[Value] = (),
 ) -> tuple[Program, Plan]:
     scratch = DimTable()
     bind_symbols(module, scratch)
     context = Context(scratch, lambda value: value)
-    plan = Planner(list(roots), sources, frozenset(library.EMITTERS), context).plan()
+    plan = Planner(list(roots), sources, frozenset(library.EMITTERS), context, binders).plan()
     return build_program(plan, table, fixed), plan

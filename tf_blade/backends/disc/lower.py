@@ -33,12 +33,14 @@ class NodeFacts:
         values: symbolic content of each output, None where unknown.
         unifications: (symbol, Dim) pairs that the node assumes equal (a guard checks them at run time).
         flops: estimated floating point operations of one call.
+        late: symbols that the node makes for dimensions that it finds when it runs.
     """
 
     types: tuple[TensorType, ...]
     values: tuple[np.ndarray | None, ...]
     unifications: tuple[tuple[sympy.Symbol, Dim], ...]
     flops: Dim
+    late: tuple[sympy.Symbol, ...] = ()
 
 
 def examine_node(node: Node) -> NodeFacts:
@@ -54,7 +56,11 @@ def examine_node(node: Node) -> NodeFacts:
     for op in postorder(results):
         total = symbolic.add(total, SPECS[op.kind].flops(op))
     return NodeFacts(
-        tuple(item.type for item in results), tuple(item.sym for item in results), tuple(builder.unifications), total
+        tuple(item.type for item in results),
+        tuple(item.sym for item in results),
+        tuple(builder.unifications),
+        total,
+        tuple(builder.late),
     )
 
 
@@ -118,25 +124,33 @@ def lower_graph(graph: Graph, *, name: str, weights: frozenset[str] = frozenset(
     mapping: dict[sympy.Symbol, Dim] = {}
     for _ in range(MAX_ROUNDS):
         builder, results = _lower_once(graph, weights, mapping)
-        fresh = _resolve(builder.unifications)
+        fresh = _resolve(builder.unifications, list(builder.late))
         if not fresh:
             break
         mapping = {**{key: symbolic.substitute(dim, fresh) for key, dim in mapping.items()}, **fresh}
     return builder.module(name, results)
 
 
-def _resolve(pairs: Sequence[tuple[sympy.Symbol, Dim]]) -> dict[sympy.Symbol, Dim]:
+def _resolve(pairs: Sequence[tuple[sympy.Symbol, Dim]], late: Sequence[sympy.Symbol]) -> dict[sympy.Symbol, Dim]:
     """A substitution that makes the pairs equal, where it can be had by replacing symbols with what does not hold
-    them.
+    them, and what is known no later: inputs' dimensions first, then `late` symbols in order.
     """
     mapping: dict[sympy.Symbol, Dim] = {}
+    order = {item: number for number, item in enumerate(late)}
+
+    def known_at(dim: Dim) -> int:
+        return max((order.get(item, -1) for item in symbolic.free_symbols([dim])), default=-1)
+
     for key, dim in pairs:
         key_now, dim_now = symbolic.substitute(key, mapping), symbolic.substitute(dim, mapping)
         if symbolic.equal(key_now, dim_now):
             continue
-        if not isinstance(key_now, sympy.Symbol):
+        later = isinstance(dim_now, sympy.Symbol) and known_at(dim_now) > known_at(key_now)
+        if later or not isinstance(key_now, sympy.Symbol):
             key_now, dim_now = dim_now, key_now
         if not isinstance(key_now, sympy.Symbol) or key_now in symbolic.free_symbols([dim_now]):
+            continue
+        if known_at(dim_now) > known_at(key_now):
             continue
         update = {key_now: dim_now}
         mapping = {**{k: symbolic.substitute(d, update) for k, d in mapping.items()}, **update}
@@ -146,7 +160,7 @@ def _resolve(pairs: Sequence[tuple[sympy.Symbol, Dim]]) -> dict[sympy.Symbol, Di
 def _lower_once(
     graph: Graph, weights: frozenset[str], mapping: Mapping[sympy.Symbol, Dim]
 ) -> tuple[Builder, list[Value]]:
-    builder = Builder()
+    builder = Builder(mapping)
     values: dict[Tensor, Value] = {}
     for node in graph.inputs:
         tensor = node.outputs[0]

@@ -9,6 +9,7 @@ import sympy
 from tf_blade import symbolic
 from tf_blade.backends.disc.codegen.ctypes_ import storage
 from tf_blade.backends.disc.codegen.dims import DimTable
+from tf_blade.backends.disc.fusion.late import found_symbols
 from tf_blade.backends.disc.ir.values import Constraint, Module, Value
 from tf_blade.symbolic import Dim
 
@@ -18,7 +19,8 @@ _CONDITIONS = {"equal": "{a} == {b}", "broadcast": "{a} == {b} || {a} == 1 || {b
 def bind_symbols(module: Module, table: DimTable) -> list[str]:
     """Registers the module's symbols as fields, and gives the statements that bind and check them.
 
-    The statements use `inputs`, `d`, and `return "reason"` where the guard refuses.
+    The statements use `inputs`, `d`, and `return "reason"` where the guard refuses. What depends on dimensions that
+    steps of the program find is left to `late_checks`.
     """
     lines: list[str] = []
     later: list[tuple[Dim, str, str]] = []
@@ -36,8 +38,19 @@ def bind_symbols(module: Module, table: DimTable) -> list[str]:
     for number, parameter in enumerate(module.parameters):
         _bind_content(number, parameter, table, lines, later)
     lines += [_check(item, table) for item in later if item not in static]
-    lines += [_constraint(item, table) for item in module.constraints]
+    for symbol in found_symbols(module.ops()):
+        table.bind_late(symbol)
+    lines += [_constraint(item, table) for item in module.constraints if not _late(item, table)]
     return lines
+
+
+def late_checks(module: Module, table: DimTable) -> list[tuple[frozenset[sympy.Symbol], str]]:
+    """The statements that check what depends on dimensions found by steps, each with these dimensions."""
+    return [(_late(item, table), _constraint(item, table)) for item in module.constraints if _late(item, table)]
+
+
+def _late(item: Constraint, table: DimTable) -> frozenset[sympy.Symbol]:
+    return table.late_symbols(item.a) | table.late_symbols(item.b)
 
 
 def _bind_content(

@@ -6,6 +6,7 @@ import dataclasses
 
 from tf_blade.backends.disc.codegen.kernel import NAME, Kernel, WorkSpace
 from tf_blade.backends.disc.ir.values import Value
+from tf_blade.symbolic import Dim
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,12 +55,14 @@ class Call:
         arguments: what the pointers point to.
         definitions: what the statements use.
         heavy: whether to look for cancellation first.
+        found: Dims whose values the statements leave in `found[0]`, `found[1]`, … (see `OpSpec.found`).
     """
 
     statements: tuple[str, ...]
     arguments: tuple[Argument, ...]
     definitions: tuple[Definition, ...]
     heavy: bool = False
+    found: tuple[Dim, ...] = ()
 
 
 def call_of(kernel: Kernel, units: str) -> Call:

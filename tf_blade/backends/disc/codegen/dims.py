@@ -19,6 +19,21 @@ class DimTable:
         self._lines: list[tuple[str, str, str]] = []
         self._symbols: dict[str, str] = {}
         self._raw: dict[str, sympy.Symbol] = {}
+        self._needs: dict[str, frozenset[sympy.Symbol]] = {}
+
+    def bind_late(self, symbol: sympy.Symbol) -> None:
+        """Makes a symbol known whose value a step of the program finds."""
+        name = self.bind(symbol, "found by a step")
+        self._needs[name] = frozenset([symbol])
+
+    def late_symbols(self, dim: Dim) -> frozenset[sympy.Symbol]:
+        """The symbols of a Dim whose values steps find."""
+        fields = [self._fields[item] for item in symbolic.free_symbols([dim]) if item in self._fields]
+        return frozenset().union(*(self._needs.get(name, ()) for name in fields))
+
+    def needs(self, name: str) -> frozenset[sympy.Symbol]:
+        """The late symbols that a field's value follows from."""
+        return self._needs.get(name, frozenset())
 
     def bind(self, symbol: sympy.Symbol, source: str) -> str:
         """Makes a symbol known, read from the C++ expression `source`."""
@@ -40,6 +55,7 @@ class DimTable:
             self._raw[text] = symbol
             self._fields[symbol] = f"x{len(self._lines)}"
             self._symbols[str(symbol.name)] = self._fields[symbol]
+            self._needs[self._fields[symbol]] = self._needed_by(text)
             self._lines.append((self._fields[symbol], text, comment or text))
         return self._raw[text]
 
@@ -53,8 +69,12 @@ class DimTable:
             except TypeError as error:
                 raise BuildFailure(f"dimension {dim} is no integer expression", "disc") from error
             self._fields[dim] = known
+            self._needs[known] = self._needed_by(text)
             self._lines.append((known, text, str(dim)))
         return known
+
+    def _needed_by(self, text: str) -> frozenset[sympy.Symbol]:
+        return frozenset().union(*(self._needs.get(word, ()) for word in re.findall(r"\w+", text)))
 
     def spelled(self, name: str) -> str:
         """The field of a bound symbol.

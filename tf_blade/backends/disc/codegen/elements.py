@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 
-from tf_blade.backends.disc.codegen.affine import ZERO, Lin, dim_equal, variable
+from tf_blade.backends.disc.codegen.affine import ZERO, Lin, count, dim_equal, variable
 from tf_blade.backends.disc.codegen.body import Body, Scalar
 from tf_blade.backends.disc.codegen.ctypes_ import literal, register_type
 from tf_blade.backends.disc.codegen.dims import DimTable
@@ -15,6 +15,7 @@ from tf_blade.backends.disc.codegen.index import Index
 from tf_blade.backends.disc.codegen.kernel import Pointers
 from tf_blade.backends.disc.ir.scalar import FNS
 from tf_blade.backends.disc.ir.values import Op, Value
+from tf_blade.symbolic import Dim
 
 Provider = Callable[[Index], "Scalar | None"]
 
@@ -186,26 +187,32 @@ class Elements:
         (x, indices), attrs, multi = value.op.operands, value.op.attrs, index.multi(self.body)
         axis, batch = attrs["axis"], attrs["batch_dims"]
         place = (*multi[:batch], *multi[axis : axis + indices.rank - batch])
-        picked = self._checked(indices, Index(indices.shape, place), x.shape[axis])
+        picked = self._checked(indices, Index(indices.shape, place), x.shape[axis], count(value.shape))
         source = (*multi[:axis], picked, *multi[axis + indices.rank - batch :])
         return self.element(x, Index(x.shape, source))
 
     def gather_nd(self, value: Value, index: Index) -> Scalar:
         (x, indices), multi = value.op.operands, index.multi(self.body)
-        batch, depth = value.op.attrs["batch_dims"], int(indices.shape[-1])
+        batch, depth, reads = value.op.attrs["batch_dims"], int(indices.shape[-1]), count(value.shape)
         lead = multi[: indices.rank - 1]
         picked = [
-            self._checked(indices, Index(indices.shape, (*lead, Lin(constant=k))), x.shape[batch + k])
+            self._checked(indices, Index(indices.shape, (*lead, Lin(constant=k))), x.shape[batch + k], reads)
             for k in range(depth)
         ]
         return self.element(x, Index(x.shape, (*multi[:batch], *picked, *multi[indices.rank - 1 :])))
 
-    def _checked(self, indices: Value, index: Index, limit: object) -> Lin:
-        """An element of an index tensor, checked: out of range sets the error flag and stands as 0."""
+    def _checked(self, indices: Value, index: Index, limit: object, reads: Dim) -> Lin:
+        """An element of an index tensor, checked: out of range sets the error flag and stands as 0.
+
+        Where there is nothing to index, that would still be out of range: the kernel ends if there are `reads`.
+        """
         raw = self.element(indices, index)
         body = self.body
         if limit == 0 or not isinstance(limit, int):
-            body.once_kernel(("limit", limit), "if (", limit, " < 1) {", " set_error_flag(error); return; }")
+            any_read = () if isinstance(reads, int) else (" && ", reads, " > 0")
+            body.once_kernel(
+                ("limit", limit, reads), "if (", limit, " < 1", *any_read, ") {", " set_error_flag(error); return; }"
+            )
         atom = body.atom(limit, max(raw.level, 0), f"checked_index({raw.text}, ", limit, ", error)")
         return variable(atom)
 

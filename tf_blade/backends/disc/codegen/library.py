@@ -6,7 +6,7 @@ which registers what init packs. Adding a library kernel is one emitter and one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from tf_blade.backends.disc.codegen.affine import Atom, Lin, count, dim_equal, variable
 from tf_blade.backends.disc.codegen.body import Body
@@ -19,7 +19,7 @@ from tf_blade.backends.disc.fusion.groups import Group
 from tf_blade.backends.disc.ir.values import Op, Value
 from tf_blade.symbolic import Dim
 
-Emitter = Callable[["LibraryContext"], Call]
+Emitter = Callable[["LibraryContext"], "Call | list[Call]"]
 
 
 class LibraryContext:
@@ -81,9 +81,12 @@ class LibraryContext:
         pointers = "".join(f", {self.pointer(value)}" for value in arguments)
         return f"{self.define(definition)}{{d, &error{pointers}}}"
 
-    def call(self, *statements: str, heavy: bool = True) -> Call:
-        """The finished call."""
-        return Call(statements, tuple(self._arguments), tuple(self._definitions), heavy)
+    def call(self, *statements: str, heavy: bool = True, found: Sequence[Dim] = ()) -> Call:
+        """The finished call; the context is ready for another."""
+        call = Call(statements, tuple(self._arguments), tuple(self._definitions), heavy, tuple(found))
+        self._arguments.clear()
+        self._definitions.clear()
+        return call
 
 
 def build_epilogue(group: Group, context: Context) -> tuple[Definition, list[Value]]:

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Collection
 
-from tf_blade.backends.disc.codegen import library, library_attention, library_dot, library_image, special
+from tf_blade.backends.disc.codegen import dynamic, library, library_attention, library_dot, library_image, special
 from tf_blade.backends.disc.codegen.affine import dim_mul
 from tf_blade.backends.disc.codegen.call import Argument, Call, Definition, Packed, call_of
 from tf_blade.backends.disc.codegen.columns import build_columns
@@ -23,7 +23,7 @@ from tf_blade.backends.disc.ir.values import Value
 from tf_blade.errors import BuildFailure
 from tf_blade.symbolic import Dim, num_elements
 
-del library_attention, library_dot, library_image, special  # imported for their emitters
+del dynamic, library_attention, library_dot, library_image, special  # imported for their emitters
 
 
 class Definitions:
@@ -98,7 +98,8 @@ def _calls(group: Group, context: Context, weights: Collection[Value]) -> list[C
         emit = library.EMITTERS.get(group.kind)
         if emit is None:
             raise BuildFailure(f"no kernel for {group.kind}", "disc")
-        return [emit(library.LibraryContext(group, context, weights))]
+        emitted = emit(library.LibraryContext(group, context, weights))
+        return emitted if isinstance(emitted, list) else [emitted]
     return [call_of(kernel, context.table.c(kernel.units)) for kernel in kernels]
 
 

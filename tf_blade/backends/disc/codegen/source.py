@@ -11,7 +11,9 @@ from tf_blade.backends.disc.codegen.call import Argument, Packed
 from tf_blade.backends.disc.codegen.ctypes_ import memory_literal, storage
 from tf_blade.backends.disc.codegen.dims import DimTable
 from tf_blade.backends.disc.codegen.kernel import WorkSpace
+from tf_blade.backends.disc.codegen.memory import Slot
 from tf_blade.backends.disc.codegen.program import Definitions, Layout, Program, lay_out, statements
+from tf_blade.backends.disc.codegen.stages import FAILED, Guards, Stages
 from tf_blade.backends.disc.ir.values import Module, Value
 from tf_blade.symbolic import Dim, num_elements
 
@@ -26,10 +28,11 @@ class SourceWriter:
         bound: indices of the parameters that init reads, known once `text` has been called.
     """
 
-    def __init__(self, module: Module, table: DimTable, bind: list[str], init: Program, run: Program) -> None:
+    def __init__(self, module: Module, table: DimTable, guards: Guards, init: Program, run: Program) -> None:
         self.module = module
         self.table = table
-        self.bind = bind
+        self.guards = guards
+        self.stages = Stages(run.calls, table)
         self.init = init
         self.run = run
         self.definitions = Definitions()
@@ -70,30 +73,13 @@ class SourceWriter:
     def _dims(self) -> list[str]:
         shapes = [value.shape for op in self.module.ops() for value in op.results]
         dynamic = dict.fromkeys(dim for shape in shapes for dim in shape if not isinstance(dim, int))
-        fields = [self.table.c(dim, "") for dim in dynamic]
-        lines = self.table.lines()
-        members = [f"  int64_t {name};  // {comment}" for name, _, comment in lines]
-        members = members or ["  int64_t none;"]
-        derive = [
-            f"  const int64_t {name} = d.{name};" if not text else f"  const int64_t {name} = d.{name} = {text};"
-            for name, text, _ in lines
-        ]
-        used = [f"  (void){name};" for name, _, _ in lines]
-        negative = [f'  if (({" | ".join(fields)}) < 0) return "a dimension is negative";'] if fields else []
-        return [
-            "struct Dims {",
-            *members,
-            "};\n",
-            "// Reads and checks the inputs' dimensions; gives the reason where this code cannot take them.",
-            "BLADE_NOINLINE const char* bind(const BladeTensor* inputs, Dims& d) {",
-            "  (void)inputs;",
-            *(f"  {line}" for line in self.bind),
-            *derive,
-            *used,
-            *negative,
-            "  return nullptr;",
-            "}\n",
-        ]
+        for dim in dynamic:
+            self.table.field(dim)
+        members = [f"  int64_t {name};  // {comment}" for name, _, comment in self.table.lines()]
+        lines = ["struct Dims {", *(members or ["  int64_t none;"]), "};\n"]
+        for stage in range(self.stages.count):
+            lines += self.stages.derive(stage, list(dynamic), self.guards)
+        return lines
 
     def _constant(self, value: Value) -> str:
         array = np.ascontiguousarray(value.op.attrs["array"])
@@ -125,8 +111,8 @@ class SourceWriter:
             "  (void)state;",
             "  int32_t error = 0;",
             "  int32_t code = BLADE_OK;",
-            *self._allocate_outputs(),
-            *self._arena(layout),
+            *self.stages.declarations(),
+            *self._enter(0, layout),
         ]
 
         def pointer(item: Argument) -> str:
@@ -139,6 +125,9 @@ class SourceWriter:
                 light = 0
                 lines.append("  if (ral->cancelled(ral->context)) return BLADE_CANCELLED;")
             lines += self._block(statements(call, pointer, self.definitions))
+            if call.found:
+                stage = self.stages.after(call)
+                lines += [*FAILED, *self.stages.take(call), *self._enter(stage, layout)]
         lines += self._copies(outputs, layout)
         lines += self._epilogue()
         return lines
@@ -152,14 +141,11 @@ class SourceWriter:
 
     @staticmethod
     def _epilogue() -> list[str]:
-        return [
-            "  if (error != 0) {",
-            '    ral->set_error(ral->context, "an index out of range, or an integer division by zero");',
-            "    return BLADE_ERROR;",
-            "  }",
-            "  return code;",
-            "}",
-        ]
+        return [*FAILED, "  return code;", "}"]
+
+    def _enter(self, stage: int, layout: Layout) -> list[str]:
+        """What can be had once the dimensions of a stage are known: outputs and memory of such sizes."""
+        return [*self._allocate_outputs(stage), *self._arena(layout, stage)]
 
     def _outputs(self) -> dict[Value, int]:
         """The output into whose buffer a computed value goes; others are copied at the end."""
@@ -169,13 +155,15 @@ class SourceWriter:
         found: dict[Value, int] = {}
         for number, value in enumerate(self.module.results):
             root = self.run.resolve(value)
-            if root in produced:
+            if root in produced and self.stages.of(value.shape) <= self.stages.of(root.shape):
                 found.setdefault(root, number)
         return found
 
-    def _allocate_outputs(self) -> list[str]:
+    def _allocate_outputs(self, stage: int) -> list[str]:
         lines = []
         for number, value in enumerate(self.module.results):
+            if self.stages.of(value.shape) != stage:
+                continue
             dims = ", ".join(self.table.c(dim) for dim in value.shape)
             shape = f"dims{number}" if value.rank else "nullptr"
             if value.rank:
@@ -186,23 +174,37 @@ class SourceWriter:
             lines.append(f"  if (output{number} == nullptr) return BLADE_NO_MEMORY;")
         return lines
 
-    def _arena(self, layout: Layout) -> list[str]:
-        if not layout.slots:
-            return []
-        lines = [f"  int64_t offsets[{len(layout.slots)}];", "  int64_t arena_bytes = 0;"]
-        for number, slot in enumerate(layout.slots):
-            lines.append(f"  offsets[{number}] = arena_bytes;")
-            lines.append(f"  arena_bytes += aligned({self.table.c(slot.bytes_)});")
+    def _arena(self, layout: Layout, stage: int) -> list[str]:
+        numbers = [number for number, slot in enumerate(layout.slots) if self._stage(slot) == stage]
+        lines = [f"  int64_t offsets[{len(layout.slots)}];"] if layout.slots and stage == 0 else []
+        if not numbers:
+            return lines
+        name, size = self._arena_name(stage), f"{self._arena_name(stage)}_bytes"
+        lines.append(f"  int64_t {size} = 0;")
+        for number in numbers:
+            lines.append(f"  offsets[{number}] = {size};")
+            lines.append(f"  {size} += aligned({self.table.c(layout.slots[number].bytes_)});")
         return [
             *lines,
-            "  void* const memory = ral->alloc(ral->context, static_cast<size_t>(arena_bytes) + 64);",
-            "  char* const arena = static_cast<char*>(memory);",
-            "  if (arena == nullptr) return BLADE_NO_MEMORY;",
+            f"  void* const {name}_memory = ral->alloc(ral->context, static_cast<size_t>({size}) + 64);",
+            f"  char* const {name} = static_cast<char*>({name}_memory);",
+            f"  if ({name} == nullptr) return BLADE_NO_MEMORY;",
         ]
+
+    @staticmethod
+    def _arena_name(stage: int) -> str:
+        return f"arena{stage}" if stage else "arena"
+
+    def _stage(self, slot: Slot) -> int:
+        return self.stages.of((slot.bytes_,))
+
+    def _place(self, item: Argument, layout: Layout) -> str:
+        number = layout.places[item]
+        return f"{self._arena_name(self._stage(layout.slots[number]))} + offsets[{number}]"
 
     def _pointer(self, item: Argument, outputs: dict[Value, int], layout: Layout) -> str:
         if isinstance(item, WorkSpace):
-            return f"reinterpret_cast<{item.ctype}*>(arena + offsets[{layout.places[item]}])"
+            return f"reinterpret_cast<{item.ctype}*>({self._place(item, layout)})"
         if isinstance(item, Packed):
             return f"static_cast<const float*>(state[{self.state[item]}])"
         if item.kind == "parameter":
@@ -213,7 +215,7 @@ class SourceWriter:
             return f"output{outputs[item]}"
         if item in self.state:
             return f"static_cast<const {storage(item.dtype)}*>(state[{self.state[item]}])"
-        return f"reinterpret_cast<{storage(item.dtype)}*>(arena + offsets[{layout.places[item]}])"
+        return f"reinterpret_cast<{storage(item.dtype)}*>({self._place(item, layout)})"
 
     def _copies(self, outputs: dict[Value, int], layout: Layout) -> list[str]:
         lines = []
@@ -250,7 +252,7 @@ class SourceWriter:
             "sizeof(void*)));",
             "  if (state == nullptr) return BLADE_NO_MEMORY;",
             *self._allocate_state(),
-            *self._arena(layout),
+            *self._arena(layout, 0),
         ]
 
         def pointer(item: Argument) -> str:
@@ -352,6 +354,7 @@ _HEADERS = {
     "gemm(ral": "gemm.h",
     "pack_b(ral": "gemm.h",
     "pool2d<": "pool.h",
+    "where_": "where.h",
 }
 
 

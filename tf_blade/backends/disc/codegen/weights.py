@@ -26,6 +26,8 @@ def weight_values(ops: Iterable[Op]) -> set[Value]:
 
 
 def _is_static(op: Op) -> bool:
+    if SPECS[op.kind].found is not None:
+        return False
     for name in SPECS[op.kind].dim_attrs:
         attr = op.attrs[name]
         if not is_static(attr if isinstance(attr, tuple) else (attr,)):

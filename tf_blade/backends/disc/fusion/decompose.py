@@ -36,9 +36,9 @@ def decompose(module: Module, kept: frozenset[str]) -> Module:
         else:
             rebuilt = builder.rebuild(op, operands)
             mapping.update(zip(op.results, rebuilt.results, strict=True))
-    return Module(
-        module.name, list(module.parameters), [mapping[value] for value in module.results], list(module.constraints)
-    )
+    builder.parameters, builder.constraints = list(module.parameters), list(module.constraints)
+    builder.binders = [mapping[value] for value in module.binders]
+    return builder.module(module.name, [mapping[value] for value in module.results])
 
 
 _WIDENED = frozenset({"dot", "conv2d", "conv2d_transpose", "pool2d", "attention", "cumulative"})

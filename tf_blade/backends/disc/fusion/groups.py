@@ -64,6 +64,10 @@ class Group:
     root: Op | None = None
     domain: Domain | None = None
 
+    def written(self) -> list[Value]:
+        """Values that are in memory once it has run: an op of several results writes them all."""
+        return list(dict.fromkeys(item for value in self.outputs for item in value.op.results))
+
     def inputs(self) -> list[Value]:
         """Values that the group reads and does not compute, in order of first use."""
         found: dict[Value, None] = {}

@@ -19,6 +19,7 @@ from tf_blade.backends.disc.codegen.kernel import Context, Misfit
 from tf_blade.backends.disc.codegen.rows import check_rows
 from tf_blade.backends.disc.fusion.epilogue import grow_epilogue
 from tf_blade.backends.disc.fusion.groups import Domain, Group, loop_domain, reduction_domain, same_shape
+from tf_blade.backends.disc.fusion.late import LateUses
 from tf_blade.backends.disc.ir.scalar import FNS
 from tf_blade.backends.disc.ir.values import Op, Value
 
@@ -40,16 +41,25 @@ class Plan:
 
 
 class Planner:
-    """Plans one program: `roots` from `sources` (values that are in memory beforehand)."""
+    """Plans one program: `roots` from `sources` (values that are in memory beforehand).
+
+    `binders` find dimensions when they run; a group that names such a dimension runs after.
+    """
 
     def __init__(
-        self, roots: Sequence[Value], sources: Collection[Value], library: Collection[str], context: Context
+        self,
+        roots: Sequence[Value],
+        sources: Collection[Value],
+        library: Collection[str],
+        context: Context,
+        binders: Sequence[Value] = (),
     ) -> None:
         self.sources = set(sources)
         self.roots = dict.fromkeys(roots)
         self.library = library
         self.context = context
-        self.order = self._program(roots)
+        self.order = self._program([*binders, *roots])
+        self.late = LateUses(self.order, binders)
         self.position = {op: number for number, op in enumerate(self.order)}
         self.users: dict[Value, list[Op]] = {}
         for op in self.order:
@@ -222,11 +232,13 @@ class Planner:
             if group in seen:
                 continue
             seen.add(group)
-            for value in group.outputs:
-                for follower in self._followers(value):
-                    if follower is goal:
-                        return True
-                    stack.append(follower)
+            followers = [item for value in group.written() for item in self._followers(value)]
+            followers += [
+                item for op in group.ops for late in self.late.users(op) for item in self.member.get(late, [])
+            ]
+            if goal in followers:
+                return True
+            stack.extend(followers)
         return False
 
     def _followers(self, value: Value) -> list[Group]:
@@ -278,7 +290,7 @@ class Planner:
     # --- order ----------------------------------------------------------------------------------------------------
     def _schedule(self) -> list[Group]:
         """The groups, producers first; ties in the module's order."""
-        producer = {value: group for group in self.groups for value in group.outputs}
+        producer = {value: group for group in self.groups for value in group.written()}
         first = {group: min(self.position[op] for op in group.ops) for group in self.groups}
         done: set[Group] = set()
         order: list[Group] = []
@@ -293,7 +305,8 @@ class Planner:
                     order.append(group)
                     continue
                 stack.append((group, True))
-                for value in reversed(group.inputs()):
+                found = [value for op in group.ops for value in self.late.binders(op)]
+                for value in reversed([*group.inputs(), *found]):
                     needed = producer.get(self._origin(value))
                     if needed is not None and needed is not group and needed not in done:
                         stack.append((needed, False))

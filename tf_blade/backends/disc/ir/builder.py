@@ -7,7 +7,7 @@ module.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,9 +29,17 @@ class Builder:
         constraints: conditions the ops made so far rely on.
         unifications: (symbol, dimension) pairs assumed equal, from broadcasts of two unknown dimensions and the like.
             Whoever drives the lowering may substitute them in the inputs and lower again; the constraints stay true.
+        binders: first results of the ops that find dimensions when they run, in order.
+        late: the symbols made for such dimensions, in order.
+
+    Args:
+        substitution: what late symbols are known to be equal to.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, substitution: Mapping[sympy.Symbol, Dim] | None = None) -> None:
+        self.binders: list[Value] = []
+        self.late: dict[sympy.Symbol, None] = {}
+        self._substitution = dict(substitution or {})
         self.constraints: list[Constraint] = []
         self.unifications: list[tuple[sympy.Symbol, Dim]] = []
         self.parameters: list[Value] = []
@@ -298,6 +306,16 @@ class Builder:
         return self._make("attention", operands, attrs)
 
     # --- dimensions -----------------------------------------------------------------------------------------------
+    def late_dim(self, name: str, *, signed: bool = False) -> Dim:
+        """A dimension, or with `signed` any integer, that an op finds when it runs. The same name is the same one."""
+        symbol = symbolic.value_symbol(name) if signed else symbolic.symbol(name)
+        self.late.setdefault(symbol)
+        return symbolic.substitute(symbol, self._substitution)
+
+    def find(self, kind: str, operands: Sequence[Value], found: Sequence[Dim], **attrs: Any) -> tuple[Value, ...]:
+        """The results of an op of a kind that finds dimensions."""
+        return self._make_op(kind, tuple(operands), {**attrs, "found": tuple(found)}).results
+
     def require_equal(self, a: Dim, b: Dim) -> None:
         """Makes a == b a constraint where it is not proven.
 
@@ -336,7 +354,9 @@ class Builder:
     # --- making ops -----------------------------------------------------------------------------------------------
     def module(self, name: str, results: Sequence[Value]) -> Module:
         """The module of what was built."""
-        return Module(name, list(self.parameters), list(results), list(self.constraints))
+        return Module(
+            name, list(self.parameters), list(results), list(self.constraints), list(dict.fromkeys(self.binders))
+        )
 
     def rebuild(self, op: Op, operands: Sequence[Value], **changes: Any) -> Op:
         """An op like `op` on other operands and, maybe, other attributes."""
@@ -353,4 +373,6 @@ class Builder:
         op = Op(kind, operands, attrs, types)
         for value, content in zip(op.results, sym.evaluate(op), strict=False):
             value.sym = content
+        if SPECS[kind].found is not None:
+            self.binders.append(op.results[0])
         return op

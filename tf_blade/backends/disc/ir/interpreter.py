@@ -26,14 +26,17 @@ def run(module: Module, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         GuardError: the inputs do not have the parameters' shapes, or break a constraint.
     """
     env = bind(module, inputs)
-    for item in module.constraints:
-        check(item, env)
+    pending = check_known(module.constraints, env)
     values: dict[Value, np.ndarray] = {}
     for op in module.ops():
         if op.kind == "parameter":
             values[op.result] = np.asarray(inputs[op.attrs["index"]])
             continue
         results = SPECS[op.kind].reference([values[item] for item in op.operands], _evaluated(op, env))
+        found = SPECS[op.kind].found
+        if found is not None:
+            _bind_found(op, found(results), env)
+            pending = check_known(pending, env)
         for value, array in zip(op.results, results, strict=True):
             _check_type(op, value, array, env)
             values[value] = array
@@ -63,6 +66,29 @@ def bind(module: Module, inputs: Sequence[np.ndarray]) -> dict[str, int]:
         if symbolic.evaluate(dim, env) != size:
             raise GuardError(f"dimension {dim} is {size}")
     return env
+
+
+def _bind_found(op: Op, sizes: Sequence[int], env: dict[str, int]) -> None:
+    for dim, size in zip(op.attrs["found"], sizes, strict=True):
+        if not isinstance(dim, int) and dim.is_Symbol and str(dim.name) not in env:
+            env[str(dim.name)] = int(size)
+        elif symbolic.evaluate(dim, env) != size:
+            raise GuardError(f"{op.kind} found {size} for {dim}")
+
+
+def check_known(constraints: Sequence[Constraint], env: Mapping[str, int]) -> list[Constraint]:
+    """Checks the constraints whose symbols have values; gives the others.
+
+    Raises:
+        GuardError: one does not hold.
+    """
+    pending = []
+    for item in constraints:
+        if all(str(symbol.name) in env for symbol in symbolic.free_symbols((item.a, item.b))):
+            check(item, env)
+        else:
+            pending.append(item)
+    return pending
 
 
 def check(item: Constraint, env: Mapping[str, int]) -> None:

@@ -20,6 +20,7 @@ Attrs = Mapping[str, Any]
 Infer = Callable[[Sequence[TensorType], Attrs], Sequence[TensorType]]
 Reference = Callable[[Sequence[np.ndarray], Attrs], Sequence[np.ndarray]]
 Flops = Callable[[Op], Dim]
+Found = Callable[[Sequence[np.ndarray]], Sequence[int]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,9 @@ class OpSpec:
         reference: NumPy results of NumPy operands; Dims in the attributes are ints by then.
         flops: floating point operations of one call, as a Dim.
         dim_attrs: names of the attributes that hold Dims or tuples of Dims.
+        found: for kinds that find dimensions when they run: of the results, the integers that the op's attribute
+            `found` (a tuple of Dims) has names for. A name that is a symbol nothing else has bound is bound then; all
+            others are compared, and a difference is the guard's business.
     """
 
     kind: str
@@ -39,6 +43,7 @@ class OpSpec:
     reference: Reference
     flops: Flops
     dim_attrs: tuple[str, ...] = ()
+    found: Found | None = None
 
 
 SPECS: dict[str, OpSpec] = {}
@@ -65,7 +70,13 @@ def flops_scaled(scale: int) -> Flops:
 
 
 def register(
-    kind: str, infer: Infer, reference: Reference, *, flops: Flops = flops_per_result, dim_attrs: tuple[str, ...] = ()
+    kind: str,
+    infer: Infer,
+    reference: Reference,
+    *,
+    flops: Flops = flops_per_result,
+    dim_attrs: tuple[str, ...] = (),
+    found: Found | None = None,
 ) -> None:
     """Adds a kind to the IR.
 
@@ -74,7 +85,7 @@ def register(
     """
     if kind in SPECS:
         raise ValueError(f"op kind {kind!r} is registered twice")
-    SPECS[kind] = OpSpec(kind, infer, reference, flops, dim_attrs)
+    SPECS[kind] = OpSpec(kind, infer, reference, flops, dim_attrs, found)
 
 
 def require(condition: bool, message: str) -> None:
@@ -85,9 +96,9 @@ def require(condition: bool, message: str) -> None:
 
 def load_families() -> None:
     """Imports the files that fill SPECS. Importing one twice changes nothing."""
-    from tf_blade.backends.disc.ir import specs_composite, specs_math, specs_movement
+    from tf_blade.backends.disc.ir import specs_composite, specs_dynamic, specs_math, specs_movement
 
-    del specs_composite, specs_math, specs_movement
+    del specs_composite, specs_dynamic, specs_math, specs_movement
 
 
 load_families()

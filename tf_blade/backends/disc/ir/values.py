@@ -133,16 +133,19 @@ class Module:
         parameters: values of kind `parameter`, in the order of the engine's inputs.
         results: in the order of the engine's outputs; a value may appear twice, and may be a parameter.
         constraints: conditions the ops rely on.
+        binders: the first results of the ops that find dimensions when they run (see `OpSpec.found`), in an order in
+            which they can run. Whatever names such a dimension runs after its binder.
     """
 
     name: str
     parameters: list[Value]
     results: list[Value]
     constraints: list[Constraint] = dataclasses.field(default_factory=list)
+    binders: list[Value] = dataclasses.field(default_factory=list)
 
     def ops(self) -> list[Op]:
-        """All ops that the results need, and all parameters, operands first; deterministic."""
-        return list(postorder([*self.parameters, *self.results]))
+        """All ops that the results need, all parameters and binders, operands and binders first; deterministic."""
+        return list(postorder([*self.parameters, *self.binders, *self.results]))
 
     def text(self) -> str:
         """The module for people to read. Two modules of equal text compute the same."""

@@ -21,6 +21,7 @@ FAMILIES = (
     "pooling",
     "normalization",
     "fused",
+    "dynamic_sizes",
 )
 
 for _family in FAMILIES:

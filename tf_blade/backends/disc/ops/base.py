@@ -110,6 +110,10 @@ class OpContext:
         (value,) = self.dims(index)
         return value
 
+    def late_dim(self, suffix: str) -> Dim:
+        """A dimension that the node finds when it runs."""
+        return self.b.late_dim(f"{self.node.name}:{suffix}")
+
     def axis(self, value: int, rank: int) -> int:
         """A maybe negative axis as 0 <= axis < rank.
 

@@ -35,6 +35,7 @@ def rewrite(module: Module, rule: Rule, counts: dict[Value, int] | None = None) 
         values.update(zip(op.results, results, strict=True))
         if counts is not None:
             counts.update({values[old]: uses.get(old, 0) for old in op.results})
+    builder.binders = [values[item] for item in module.binders]
     return builder.module(module.name, [values[item] for item in module.results])
 
 

@@ -1,4 +1,4 @@
-"""When the dimensions of a run are known: stage 0 from the inputs alone, stage k once the k-th step that finds some ran.
+"""When a run knows its dimensions: stage 0 from the inputs alone, stage k once the k-th step that finds some has run.
 
     bind (inputs) ► outputs, arena ► calls ► a call finds n ► bind1 (n) ► outputs, arena of such sizes ► calls ► …
 
@@ -92,8 +92,7 @@ class Stages:
     def derive(self, stage: int, dims: Sequence[sympy.Expr], guards: Guards) -> list[str]:
         """The function that computes a stage's dimensions; gives the reason where this code cannot take them.
 
-        Args:
-            dims: those that are dimensions of tensors, and so are never negative.
+        `dims` are those of tensors, which are never negative.
         """
         table = self._table
         body: list[str] = []

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tests.ops.cases_state import TYPES
-from tests.ops.harness import Arg, OpCase, cycle, f32
+from tests.ops.harness import Arg, Make, OpCase, cycle, f32, i32, integers, uniform
 
 raw = tf.raw_ops
 # no denormals: TensorFlow's threads take them for zeros
@@ -77,4 +78,95 @@ def _shared(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return x * count, tf.exp(x)
 
 
-CASES: tuple[OpCase, ...] = (*_where(), *_after())
+def _boxes(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Corners in any order, some outside of the unit square; a few boxes of no area."""
+    corners = rng.uniform(-0.2, 1.2, shape)
+    corners[..., 2:] = corners[..., :2] + rng.uniform(-0.5, 0.5, corners[..., 2:].shape)
+    flat = corners.reshape(-1, 4)
+    flat[::7, 2] = flat[::7, 0]
+    return corners.astype(dtype)
+
+
+_N = f32("n", 4, make=_boxes)
+_UNIT = uniform(0, 1)
+_SCORES = f32("n", make=_UNIT)
+_SIZES = (0, 1, 5, 60)
+# equal scores: which comes first is TensorFlow's business
+_EQUAL = cycle(0.5, 0.9, 0.9, 0.25)
+_UNCOMPARED = cycle(0.5, float("nan"), float("inf"), 0.25, -float("inf"), 0.75, 0.5)
+
+
+def _nms() -> Iterator[OpCase]:
+    def case(name: str, fn: Callable[..., Any], *more: Arg, scores: Arg = _SCORES, **keys: Any) -> OpCase:
+        return OpCase(f"NonMaxSuppression{name}", fn, (_N, scores, *more), sizes=_SIZES, **keys)
+
+    def v3(b: tf.Tensor, s: tf.Tensor, most: Any = 10, iou: Any = 0.3, score: Any = 0.2) -> tf.Tensor:
+        return raw.NonMaxSuppressionV3(
+            boxes=b, scores=s, max_output_size=most, iou_threshold=iou, score_threshold=score
+        )
+
+    yield case("_v1", lambda b, s: raw.NonMaxSuppression(boxes=b, scores=s, max_output_size=8, iou_threshold=0.4))
+    yield case("V2", lambda b, s: raw.NonMaxSuppressionV2(boxes=b, scores=s, max_output_size=8, iou_threshold=0.4))
+    yield case("V3", v3)
+    yield case("V3_limits", v3, i32(make=integers(0, 9)), f32(make=uniform(0, 1)), f32(make=uniform(0, 1)))
+    yield case("V3_all", lambda b, s: v3(b, s, 1000, 1.0, -1.0))
+    yield case("V3_none", lambda b, s: v3(b, s, 10, 0.5, 2.0))
+    yield case("V3_negative_size", lambda b, s, m: v3(b, s, -m), i32(make=integers(0, 2)))
+    yield case("V3_threshold", lambda b, s, t: v3(b, s, 5, t), f32(make=uniform(0, 2)))
+    yield case("V3_equal", v3, scores=f32("n", make=_EQUAL))
+    yield case("V3_special", v3, scores=f32("n", make=_UNCOMPARED))
+    yield case("V3_gather", lambda b, s: tf.gather(b, v3(b, s)) * 2)
+    yield case("V3_rows", lambda b, s: tf.reduce_sum(tf.gather(tf.nn.relu(b), v3(b, s)), 0))
+    yield case("V3_unify", v3, scores=f32("m", make=uniform(0, 1)), may_guard=lambda sizes: sizes["n"] != sizes["m"])
+    for pad in (False, True):
+        v4 = {"max_output_size": 7, "iou_threshold": 0.3, "score_threshold": 0.2, "pad_to_max_output_size": pad}
+        yield case(f"V4_{pad}", lambda b, s, v4=v4: raw.NonMaxSuppressionV4(boxes=b, scores=s, **v4))
+        for sigma in (0.0, 0.4):
+            v5 = {**v4, "soft_nms_sigma": sigma}
+            yield case(f"V5_{pad}_{sigma}", lambda b, s, v5=v5: raw.NonMaxSuppressionV5(boxes=b, scores=s, **v5))
+    yield case(
+        "V4_padded_by_input",
+        lambda b, s, m: raw.NonMaxSuppressionV4(
+            boxes=b, scores=s, max_output_size=m, iou_threshold=0.3, score_threshold=0.2, pad_to_max_output_size=True
+        ),
+        i32(make=integers(0, 9)),
+    )
+    yield OpCase(
+        "NonMaxSuppressionWithOverlaps",
+        lambda o, s: raw.NonMaxSuppressionWithOverlaps(
+            overlaps=o, scores=s, max_output_size=5, overlap_threshold=0.6, score_threshold=0.2
+        ),
+        (f32("n", "n", make=uniform(0, 1)), _SCORES),
+        sizes=_SIZES,
+    )
+
+
+def _combined_case(name: str, *, sets: int | str = 1, scores: Make = _UNIT, **keys: Any) -> OpCase:
+    attrs = {"max_output_size_per_class": 4, "max_total_size": 9, "iou_threshold": 0.3, "score_threshold": 0.2, **keys}
+    return OpCase(
+        f"CombinedNonMaxSuppression{name}",
+        lambda b, s: tuple(raw.CombinedNonMaxSuppression(boxes=b, scores=s, **attrs)),
+        (f32("b", "n", sets, 4, make=_boxes), f32("b", "n", 3, make=scores)),
+        sizes=(0, 1, 5, 60),
+    )
+
+
+def _combined() -> Iterator[OpCase]:
+    yield _combined_case("")
+    yield _combined_case("_sets", sets=3)
+    yield _combined_case("_pad", pad_per_class=True, max_total_size=50)
+    yield _combined_case("_no_clip", clip_boxes=False)
+    yield _combined_case("_none", score_threshold=1.5)
+    yield _combined_case("_large", max_output_size_per_class=100, max_total_size=200, iou_threshold=1.0)
+
+
+def _combined_equal() -> Iterator[OpCase]:
+    yield _combined_case("_equal", scores=_EQUAL)
+    yield _combined_case("_equal_large", scores=_EQUAL, max_output_size_per_class=100, max_total_size=200)
+    yield _combined_case("_equal_all", scores=cycle(0.5), max_output_size_per_class=100, iou_threshold=1.0)
+    yield _combined_case("_special", scores=_UNCOMPARED, max_output_size_per_class=100, max_total_size=200)
+
+
+CASES: tuple[OpCase, ...] = (*_where(), *_after(), *_nms(), *_combined())
+# The interpreter orders equal scores in a way of its own.
+COMPILED: tuple[OpCase, ...] = tuple(_combined_equal())

@@ -37,7 +37,8 @@ Pad PadV2 MirrorPad Tile BroadcastTo Fill ZerosLike OnesLike Range OneHot Gather
 TensorScatterUpdate Reverse ReverseV2 SpaceToDepth DepthToSpace SpaceToBatchND BatchToSpaceND MatrixBandPart
 MatrixDiagPartV3 ResizeBilinear ResizeNearestNeighbor Identity IdentityN StopGradient PreventGradient Snapshot Const
 ReadVariableOp ResourceGather
-Where
+Where NonMaxSuppression NonMaxSuppressionV2 NonMaxSuppressionV3 NonMaxSuppressionV4 NonMaxSuppressionV5
+NonMaxSuppressionWithOverlaps CombinedNonMaxSuppression
 """
 OPS = tuple(_NAMES.split())
 # A Placeholder is what feeds a graph: it arrives as an argument of the cluster, as every row's inputs do.

@@ -2,14 +2,21 @@ from __future__ import annotations
 
 from absl.testing import absltest, parameterized
 
-from tests.ops import harness, joined
-from tests.ops.cases_dynamic import CASES
+from tests.ops import compiled, harness, joined
+from tests.ops.cases_dynamic import CASES, COMPILED
+
+# Rows whose calls are errors, or TensorFlow's, at some sizes.
+ALONE = ("Where_guard", "NonMaxSuppressionV3_threshold", "NonMaxSuppressionV3_negative_size")
 
 
 class DynamicCompiledTest(parameterized.TestCase):
-    @parameterized.named_parameters(joined.chunks(CASES, 50))
+    @parameterized.named_parameters(joined.chunks([*CASES, *COMPILED], 50))
     def test_against_tensorflow(self, *cases: harness.OpCase) -> None:
         joined.check(self, cases)
+
+    @parameterized.named_parameters((case.name, case) for case in CASES if case.name in ALONE)
+    def test_errors_and_guards(self, case: harness.OpCase) -> None:
+        compiled.check_alone(self, case)
 
 
 if __name__ == "__main__":

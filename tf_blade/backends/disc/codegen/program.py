@@ -6,7 +6,15 @@ import dataclasses
 import re
 from collections.abc import Callable, Collection
 
-from tf_blade.backends.disc.codegen import dynamic, library, library_attention, library_dot, library_image, special
+from tf_blade.backends.disc.codegen import (
+    dynamic,
+    library,
+    library_attention,
+    library_dot,
+    library_image,
+    special,
+    suppression,
+)
 from tf_blade.backends.disc.codegen.affine import dim_mul
 from tf_blade.backends.disc.codegen.call import Argument, Call, Definition, Packed, call_of
 from tf_blade.backends.disc.codegen.columns import build_columns
@@ -23,7 +31,7 @@ from tf_blade.backends.disc.ir.values import Value
 from tf_blade.errors import BuildFailure
 from tf_blade.symbolic import Dim, num_elements
 
-del dynamic, library_attention, library_dot, library_image, special  # imported for their emitters
+del dynamic, library_attention, library_dot, library_image, special, suppression  # imported for their emitters
 
 
 class Definitions:

@@ -352,6 +352,8 @@ _HEADERS = {
     "depthwise_conv2d(ral": "depthwise.h",
     "dot(ral": "dot.h",
     "gemm(ral": "gemm.h",
+    "nms(ral": "nms.h",
+    "nms_with_overlaps(ral": "nms.h",
     "pack_b(ral": "gemm.h",
     "pool2d<": "pool.h",
     "where_": "where.h",

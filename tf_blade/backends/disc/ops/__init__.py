@@ -22,6 +22,7 @@ FAMILIES = (
     "normalization",
     "fused",
     "dynamic_sizes",
+    "detection",
 )
 
 for _family in FAMILIES:

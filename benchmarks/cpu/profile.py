@@ -7,78 +7,20 @@ the time stamp counter before and after itself and adds the difference to a tabl
 from __future__ import annotations
 
 import argparse
-import ctypes
+import dataclasses
+import functools
 import pathlib
 import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from unittest import mock
+from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 
 import tf_blade
+from benchmarks.cpu.instrument import Entry, Recorder
 from tests import zoo
-from tf_blade.backends.disc import toolchain
-
-_MOST_CALLS = 1 << 16
-_ISA = "x86-64-v4"
-
-
-class Recorder:
-    """Instruments translation units, and holds their counters."""
-
-    def __init__(self, folder: pathlib.Path | None) -> None:
-        self.folder = folder
-        self.ticks = (ctypes.c_uint64 * _MOST_CALLS)()
-        self.labels: list[str] = []
-        self._build = toolchain.build
-
-    def build(self, text: str, isas: Sequence[str]) -> bytes:
-        """Takes the place of toolchain.build."""
-        isa = _ISA if _ISA in isas and "avx512f" in pathlib.Path("/proc/cpuinfo").read_text() else isas[0]
-        return self._build(self._instrumented(text), [isa])
-
-    def _instrumented(self, text: str) -> str:
-        comments = dict(re.findall(r"((?:^// .*\n)+)(?:static|struct) .*?\b((?:kernel|Epilogue)\d+)\b", text, re.M))
-        about = {name: comment for comment, name in comments.items()}
-        head, run = text.split("\nint32_t run(", 1)
-        run, tail = run.split("\n}\n", 1)
-        if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / f"engine{len(self.labels)}.cc").write_text(text, encoding="utf-8")
-        lines: list[str] = []
-        block: list[str] = []
-        number = -1
-        for line in run.split("\n"):
-            block.append(line)
-            if line == "  {" and len(self.labels) < _MOST_CALLS:
-                number = len(self.labels)
-                self.labels.append("")
-                lines.append(line)
-                lines.append("    const uint64_t ticks = __builtin_ia32_rdtsc();")
-                block = []
-                continue
-            if line == "  }" and number >= 0:
-                self.labels[number] = _label(block, about)
-                address = ctypes.addressof(self.ticks) + 8 * number
-                lines.append(f"    *reinterpret_cast<uint64_t*>({address}u) += __builtin_ia32_rdtsc() - ticks;")
-                number = -1
-            lines.append(line)
-        return head + "\nint32_t run(" + "\n".join(lines) + "\n}\n" + tail
-
-
-def _label(block: Sequence[str], about: dict[str, str]) -> str:
-    text = " ".join(block)
-    fields = re.findall(r"args\.(\w+) = (?:INT64_C\()?([\w.]+)\)?;", text)
-    if fields:
-        shape = " ".join(f"{key}={value}" for key, value in fields if not value.startswith(("static_cast", "reinter")))
-        function = re.findall(r"code = (\w+)", text)[0]
-        after = "".join(about.get(name, "") for name in re.findall(r"Epilogue\d+", text))
-        return f"{function} {shape} [{' '.join(re.findall(r': (.*)', after))}]"
-    names = re.findall(r"kernel\d+", text)
-    return " ".join(f"{name}: {about.get(name, '').replace(chr(10), ' ; ')}" for name in names) or text[:200]
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -94,47 +36,93 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+@dataclasses.dataclass(frozen=True)
+class Profile:
+    """Where the time of the shortest of some calls went.
+
+    Attributes:
+        name: of the model.
+        sizes: of its unknown dimensions.
+        calls: how many there were.
+        seconds: of the shortest call, all around included.
+        kernels: each with its own shortest time over the calls.
+    """
+
+    name: str
+    sizes: Mapping[str, int]
+    calls: int
+    seconds: float
+    kernels: Sequence[Entry]
+
+
 def main(arguments: Sequence[str]) -> None:
     """Prints the slowest kernels of a model of the zoo."""
     options = parse(arguments)
-    tf.config.threading.set_intra_op_parallelism_threads(options.threads)
-    full = options.name in zoo.FULL
-    model, recorder = zoo.get(options.name, full=full), Recorder(options.source)
     given = (item.split("=") for item in options.sizes)
-    sizes = {key: int(value) for key, value in given} or model.grid()[0]
-    source = zoo.saved(options.name, full=full)
-    with tempfile.TemporaryDirectory(prefix="tf_blade_") as folder:
-        target = pathlib.Path(folder) / "optimized"
-        with mock.patch.object(toolchain, "build", recorder.build):
+    sizes = {key: int(value) for key, value in given}
+    (found,) = profile(options.name, [sizes], options.threads, options.seconds, options.source)
+    total = sum(seconds(entry) for entry in found.kernels)
+    head = f"best of {found.calls} calls {found.seconds * 1e6:.0f} us; the kernels' best {total * 1e6:.0f} us"
+    print(f"{found.name} {dict(found.sizes)}: {head}")
+    for number in sorted(range(len(found.kernels)), key=lambda i: -found.kernels[i].ticks)[: options.top]:
+        entry = found.kernels[number]
+        print(f"{seconds(entry) * 1e6:10.1f} us {rates(entry)} #{number} {entry.label[: options.width]}")
+
+
+def profile(
+    name: str, grid: Sequence[Mapping[str, int]], threads: int, limit: float, folder: pathlib.Path | None = None
+) -> list[Profile]:
+    """Optimizes a model of the zoo with counters, and calls it for `limit` seconds at each of the sizes."""
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    full = name in zoo.FULL
+    model, recorder, found = zoo.get(name, full=full), Recorder(folder), []
+    source = zoo.saved(name, full=full)
+    with tempfile.TemporaryDirectory(prefix="tf_blade_") as scratch:
+        target = pathlib.Path(scratch) / "optimized"
+        with recorder.patched():
             tf_blade.optimize_saved_model(source, target, verify=False, strict=True)
         loaded = tf.saved_model.load(str(target))
-    signature, feeds = next(iter(model.example(sizes).items()))
-    function = loaded.signatures[signature]
-    tensors = {key: tf.constant(value) for key, value in feeds.items()}
-    calls, wall, best = sample(lambda: function(**tensors), recorder, options.seconds)
-    scale = 1e6 / _ticks_per_second()
-    total = sum(best) * scale
-    print(f"{options.name} {sizes}: best of {calls} calls {wall * 1e6:.0f} us; the kernels' best {total:.0f} us")
-    for number in sorted(range(len(best)), key=lambda i: -best[i])[: options.top]:
-        print(f"{best[number] * scale:10.1f} us  #{number} {recorder.labels[number][: options.width]}")
+    for given in grid:
+        sizes = given or model.grid()[0]
+        signature, feeds = next(iter(model.example(sizes).items()))
+        function = loaded.signatures[signature]
+        tensors = {key: tf.constant(value) for key, value in feeds.items()}
+        calls, shortest = sample(functools.partial(function, **tensors), recorder, limit)
+        kernels = [dataclasses.replace(entry) for entry in recorder.entries]
+        found.append(Profile(name, sizes, calls, shortest, kernels))
+    return found
 
 
-def sample(call: Callable[[], object], recorder: Recorder, seconds: float) -> tuple[int, float, list[int]]:
-    """Calls for some seconds; the number of calls, the shortest one in seconds, and each kernel's least ticks."""
+def sample(call: Callable[[], object], recorder: Recorder, limit: float) -> tuple[int, float]:
+    """Calls for some seconds; the number of calls, and the shortest one in seconds."""
+    recorder.forget()
     for _ in range(3):
         call()
-    best = [1 << 62] * len(recorder.labels)
     walls: list[float] = []
-    stop = time.perf_counter() + seconds
+    stop = time.perf_counter() + limit
     while time.perf_counter() < stop or len(walls) < 5:
-        ctypes.memset(recorder.ticks, 0, ctypes.sizeof(recorder.ticks))
+        recorder.clear()
         start = time.perf_counter()
         call()
         walls.append(time.perf_counter() - start)
-        best = [min(old, int(recorder.ticks[number])) for number, old in enumerate(best)]
-    return len(walls), min(walls), best
+        recorder.take()
+    return len(walls), min(walls)
 
 
+def rates(entry: Entry) -> str:
+    """GFLOP/s and GB/s of a kernel, where known."""
+    nanoseconds = max(seconds(entry) * 1e9, 1e-3)
+    flops = f"{entry.flops / nanoseconds:7.1f}" if entry.flops else "      –"
+    moved = f"{entry.bytes / nanoseconds:6.1f}" if entry.bytes else "     –"
+    return f"{flops} GFLOP/s {moved} GB/s"
+
+
+def seconds(entry: Entry) -> float:
+    """The shortest time of a kernel."""
+    return entry.ticks / _ticks_per_second()
+
+
+@functools.cache
 def _ticks_per_second() -> float:
     """The rate of the time stamp counter; close enough where the clock does not change."""
     text = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")

@@ -1,0 +1,181 @@
+"""Counters in generated code: each kernel call adds its ticks to a table, and says how much work it had.
+
+The address of the table is compiled in, so an instrumented engine runs in the process that built it only. What the
+work was is asked of the arguments that library kernels get, by the names of their fields; kernels that have no such
+arguments report no FLOPs. Bytes are those of the buffers that a call names, each once: what must move where no cache
+helps.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import pathlib
+import re
+from collections.abc import Sequence
+from unittest import mock
+
+from tf_blade.backends.disc import toolchain
+
+_MOST_CALLS = 1 << 16
+_ISA = "x86-64-v4"
+_RUN = "\nint32_t run("
+
+_HELPERS = """
+namespace profile {
+template <class A> auto macs(const A& a, int) -> decltype(1.0 * a.batch * a.m * a.n * a.k) {
+  return 1.0 * a.batch * a.m * a.n * a.k;
+}
+template <class A> auto macs(const A& a, int) -> decltype(1.0 * a.kernel_h * a.in_c * a.groups) {
+  const double outputs = 1.0 * a.batch * a.out_h * a.out_w * a.out_c;
+  return outputs * a.kernel_h * a.kernel_w * a.in_c / a.groups;
+}
+template <class A> auto macs(const A& a, int) -> decltype(1.0 * a.heads * a.q_len * a.kv_len * a.value_depth) {
+  return 1.0 * a.batch * a.heads * a.q_len * a.kv_len * (a.depth + a.value_depth);
+}
+template <class A> auto macs(const A& a, int) -> decltype(1.0 * a.kernel_h * a.channels) {
+  return 1.0 * a.batch * a.out_h * a.out_w * a.channels * a.kernel_h * a.kernel_w;
+}
+template <class A> double macs(const A&, long) { return 0; }
+template <class A> auto weights(const A& a, int) -> decltype(4.0 * (a.b_packed != nullptr) * a.n * a.k) {
+  return 4.0 * (a.b_packed != nullptr) * a.n * a.k;
+}
+template <class A> auto weights(const A& a, int) -> decltype(4.0 * a.kernel_h * (a.weights_packed != nullptr)) {
+  return 4.0 * a.kernel_h * a.kernel_w * a.in_c / a.groups * a.out_c;
+}
+template <class A> double weights(const A&, long) { return 0; }
+inline double bytes(const BladeTensor& t) {
+  double count = 4;
+  for (int32_t i = 0; i < t.rank; ++i) count *= static_cast<double>(t.dims[i]);
+  return count;
+}
+template <size_t N> double bytes(const int64_t (&dims)[N]) {
+  double count = 4;
+  for (int64_t dim : dims) count *= static_cast<double>(dim);
+  return count;
+}
+}  // namespace profile
+"""
+
+
+@dataclasses.dataclass
+class Entry:
+    """One kernel call of the generated code."""
+
+    label: str
+    ticks: int = 1 << 62
+    flops: float = 0.0
+    bytes: float = 0.0
+
+
+class Recorder:
+    """Instruments translation units, and holds their counters."""
+
+    def __init__(self, folder: pathlib.Path | None = None) -> None:
+        self.folder = folder
+        self.entries: list[Entry] = []
+        self._ticks = (ctypes.c_uint64 * _MOST_CALLS)()
+        self._flops = (ctypes.c_double * _MOST_CALLS)()
+        self._bytes = (ctypes.c_double * _MOST_CALLS)()
+        self._build = toolchain.build
+
+    def patched(self) -> mock._patch[object]:
+        """A context in which engines are built with counters."""
+        return mock.patch.object(toolchain, "build", self.build)
+
+    def build(self, text: str, isas: Sequence[str]) -> bytes:
+        """Takes the place of toolchain.build."""
+        cpu = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        isa = _ISA if _ISA in isas and "avx512f" in cpu else isas[0]
+        return self._build(self._instrumented(text), [isa])
+
+    def forget(self) -> None:
+        """Forgets the least ticks of earlier calls."""
+        for entry in self.entries:
+            entry.ticks = 1 << 62
+
+    def clear(self) -> None:
+        """Sets all tick counters to 0, before a call."""
+        ctypes.memset(self._ticks, 0, ctypes.sizeof(self._ticks))
+
+    def take(self) -> None:
+        """Keeps each kernel's least ticks, and its work, after a call."""
+        for number, entry in enumerate(self.entries):
+            entry.ticks = min(entry.ticks, int(self._ticks[number]))
+            entry.flops, entry.bytes = float(self._flops[number]), float(self._bytes[number])
+
+    def _instrumented(self, text: str) -> str:
+        comments = dict(re.findall(r"((?:^// .*\n)+)(?:static|struct) .*?\b((?:kernel|Epilogue)\d+)\b", text, re.M))
+        about = {name: comment for comment, name in comments.items()}
+        head, run = text.split(_RUN, 1)
+        run, tail = run.split("\n}\n", 1)
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / f"engine{len(self.entries)}.cc").write_text(text, encoding="utf-8")
+        lines: list[str] = []
+        block: list[str] | None = None
+        slots = re.findall(r"^  int64_t offsets\[(\d+)\];$", run, re.M)
+        for line in run.split("\n"):
+            if line == "  {" and len(self.entries) < _MOST_CALLS:
+                block = []
+            elif line == "  }" and block is not None:
+                lines += self._counted(block, about, run)
+                block = None
+            elif block is not None:
+                block.append(line)
+            else:
+                lines.append(line)
+                if line.startswith("  if (arena == nullptr)") and slots:
+                    after = f"i + 1 < {slots[0]} ? offsets[i + 1] : arena_bytes"
+                    lines.append(f"  const auto offsets_end = [&](int64_t i) {{ return {after}; }};")
+        return f"{head}{_HELPERS}{_RUN}" + "\n".join(lines) + "\n}\n" + tail
+
+    def _counted(self, block: Sequence[str], about: dict[str, str], run: str) -> list[str]:
+        """A block of statements with its counters around it."""
+        number, joined = len(self.entries), " ".join(block)
+        has_args = " args;" in joined
+        entry = Entry(label(block, about))
+        self.entries.append(entry)
+        moved = _bytes(joined, run, gathers="gather" in entry.label, has_args=has_args)
+        return [
+            "  {",
+            "    const uint64_t ticks = __builtin_ia32_rdtsc();",
+            # The statement that leaves run() comes after the counters.
+            *(line for line in block if "return code;" not in line),
+            f"    {self._place(self._ticks, number, 'uint64_t')} += __builtin_ia32_rdtsc() - ticks;",
+            *([f"    {self._place(self._flops, number, 'double')} = 2 * profile::macs(args, 0);"] if has_args else []),
+            f"    {self._place(self._bytes, number, 'double')} = {moved};",
+            *(line for line in block if "return code;" in line),
+            "  }",
+        ]
+
+    @staticmethod
+    def _place(table: ctypes.Array[ctypes.c_uint64] | ctypes.Array[ctypes.c_double], number: int, kind: str) -> str:
+        return f"*reinterpret_cast<{kind}*>({ctypes.addressof(table) + 8 * number}u)"
+
+
+def _bytes(text: str, run: str, *, gathers: bool, has_args: bool) -> str:
+    """An expression of the bytes of the buffers that a block names; tables that are gathered from are left out."""
+    slots = sorted({int(slot) for slot in re.findall(r"arena \+ offsets\[(\d+)\]", text)})
+    terms = [f"(offsets_end({slot}) - offsets[{slot}])" for slot in slots]
+    if not gathers:
+        terms += [f"profile::bytes(inputs[{i}])" for i in sorted(set(re.findall(r"inputs\[(\d+)\]", text)))]
+    for number in sorted(set(re.findall(r"\boutput(\d+)\b", text))):
+        if f"const int64_t dims{number}[] = " in run:
+            terms.append(f"profile::bytes(dims{number})")
+    if has_args:
+        terms.append("profile::weights(args, 0)")
+    return " + ".join(["0.0", *terms])
+
+
+def label(block: Sequence[str], about: dict[str, str]) -> str:
+    """What a block of the generated code computes: the kernels' comments, or a library call's sizes and epilogue."""
+    text = " ".join(block)
+    fields = re.findall(r"args\.(\w+) = (?:INT64_C\()?([\w.]+)\)?;", text)
+    if fields:
+        shape = " ".join(f"{key}={value}" for key, value in fields if not value.startswith(("static_cast", "reinter")))
+        function = re.findall(r"code = (\w+)", text)[0]
+        after = "".join(about.get(name, "") for name in re.findall(r"Epilogue\d+", text))
+        return f"{function} {shape} [{' '.join(re.findall(r': (.*)', after))}]"
+    names = re.findall(r"kernel\d+", text)
+    return " ".join(f"{name}: {about.get(name, '').replace(chr(10), ' ; ')}" for name in names) or text[:200]

@@ -121,7 +121,8 @@ def _optimize(model: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def _key(form: str, model: pathlib.Path) -> str:
-    digest = hashlib.sha256(str(model).encode())
+    # The zoo's own folders are named by a hash of what makes them.
+    digest = hashlib.sha256("/".join(model.parts[-3:]).encode())
     for package in _PACKAGES[form]:
         digest.update(importlib.metadata.version(package).encode())
     if form == "tf_blade":

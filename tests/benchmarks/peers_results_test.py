@@ -15,7 +15,7 @@ def _measured(calls: dict[str, float], empty: dict[str, float]) -> dict[str, Any
     return {
         "calls": {key: {"ms": ms, "low": ms, "high": ms, "calls": 5} for key, ms in calls.items()},
         "empty": empty,
-        "errors": {key: 1e-6 for key in calls},
+        "errors": dict.fromkeys(calls, 1e-06),
         "foreign_load": 0.0,
         "idle": {},
     }

@@ -1,4 +1,5 @@
-// Measures what this machine can do at most, and what fraction of it the kernel templates reach, in one interleaved run.
+// Measures what this machine can do at most, and what fraction of it the kernel templates reach, in one interleaved
+// run.
 //
 //   ceilings THREADS SECONDS
 //

@@ -1,11 +1,14 @@
 // Measures what this machine can do at most, and what fraction of it the kernel templates reach, in one interleaved
 // run.
 //
-//   ceilings THREADS SECONDS
+//   ceilings THREADS SECONDS [EXECUTABLE SHAPES]
 //
+// EXECUTABLE is a DISC executable with one output that moves its data inputs in and as many bytes out, SHAPES are those
+// of its inputs, as in "256x128x1024,w1024" (w: a weight); its rate is called "executable" (GB/s).
 // Prints one JSON object: FMA rate with one thread and with THREADS (GFLOP/s), copy rates of caches and memory (GB/s,
 // bytes read plus bytes written), and GEMMs with packed right operands (GFLOP/s). Each figure is the median of rounds
 // that take turns, so that a change of the clock or a noisy neighbour meets them all.
+#include <dlfcn.h>
 #include <immintrin.h>
 
 #include <algorithm>
@@ -76,9 +79,16 @@ class Host {
     ral_.num_threads = team->threads();
     ral_.context = this;
     ral_.alloc = [](void* self, size_t bytes) { return static_cast<Host*>(self)->Alloc(bytes); };
+    ral_.alloc_persistent = [](void*, size_t bytes) { return aligned_alloc(64, (bytes + 63) / 64 * 64 + 64); };
+    ral_.alloc_output = &AllocOutput;
+    ral_.cancelled = [](void*) { return 0; };
+    ral_.set_error = [](void*, const char* message) { fprintf(stderr, "%s\n", message); };
     ral_.parallel_for = &ParallelFor;
   }
-  ~Host() { FreeAll(); }
+  ~Host() {
+    FreeAll();
+    free(output_);
+  }
   const BladeRal* ral() const { return &ral_; }
   void FreeAll() {
     for (void* p : memory_) free(p);
@@ -90,6 +100,14 @@ class Host {
     memory_.push_back(aligned_alloc(64, (bytes + 63) / 64 * 64 + 64));
     return memory_.back();
   }
+  // The one output, in the same memory each time: the first touch of fresh pages is not what is measured.
+  static void* AllocOutput(void* self, int32_t, int32_t rank, const int64_t* dims) {
+    size_t bytes = sizeof(float);
+    for (int32_t i = 0; i < rank; ++i) bytes *= static_cast<size_t>(dims[i]);
+    void*& output = static_cast<Host*>(self)->output_;
+    if (output == nullptr) output = aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
+    return output;
+  }
   static void ParallelFor(void* self, int64_t total, int64_t, void (*fn)(void*, int64_t, int64_t), void* arg) {
     std::atomic<int64_t> next{0};
     static_cast<Host*>(self)->team_->Run([&](int) {
@@ -100,6 +118,7 @@ class Host {
   BladeRal ral_ = {};
   Team* team_;
   std::vector<void*> memory_;
+  void* output_ = nullptr;
 };
 
 constexpr int kChains = 20;  // independent accumulators: more than latency times throughput of any core
@@ -189,6 +208,60 @@ void AddCopy(std::vector<Measurement>* all, Team* team, int64_t bytes, bool stre
   all->push_back({name, 2.0 * each * threads * static_cast<int64_t>(sizeof(float)) * repeats, call, {}});
 }
 
+// The inputs of an executable, of the shapes in a text.
+struct Inputs {
+  std::vector<std::vector<int64_t>> dims;
+  std::vector<BladeTensor> all, weights;
+  double data_bytes = 0;
+
+  explicit Inputs(const std::string& shapes) {
+    for (size_t begin = 0; begin < shapes.size();) {
+      const size_t end = std::min(shapes.find(',', begin), shapes.size());
+      Add(shapes.substr(begin, end - begin));
+      begin = end + 1;
+    }
+    for (size_t i = 0; i < all.size(); ++i) all[i].dims = weights[i].dims = dims[i].data();
+  }
+  void Add(const std::string& shape) {
+    const bool weight = shape[0] == 'w';
+    dims.emplace_back();
+    int64_t count = 1;
+    for (const char* text = shape.c_str() + weight; *text != '\0'; text += *text == 'x') {
+      char* end;
+      dims.back().push_back(strtoll(text, &end, 10));
+      count *= dims.back().back();
+      text = end;
+    }
+    const BladeTensor tensor = {Buffer(count), nullptr, static_cast<int32_t>(dims.back().size()), BLADE_F32};
+    all.push_back(tensor);
+    weights.push_back(tensor);
+    if (weight) return;
+    weights.back().data = nullptr;
+    data_bytes += static_cast<double>(count) * sizeof(float);
+  }
+};
+
+bool AddExecutable(std::vector<Measurement>* all, Host* host, const char* path, const char* shapes) {
+  void* library = dlopen(path, RTLD_NOW);
+  if (library == nullptr) return fprintf(stderr, "%s\n", dlerror()), false;
+  const auto entry = reinterpret_cast<BladeExecutableEntry>(dlsym(library, TF_BLADE_EXECUTABLE_SYMBOL));
+  if (entry == nullptr || entry()->ral_version != TF_BLADE_RAL_VERSION) return false;
+  const int32_t isa = blade::kLanes == 16 ? BLADE_ISA_X86_64_V4 : BLADE_ISA_X86_64_V3;
+  const BladeVariant* variant = nullptr;
+  for (int32_t i = 0; i < entry()->num_variants; ++i) {
+    if (entry()->variants[i].isa <= isa) variant = &entry()->variants[i];
+  }
+  Inputs* inputs = new Inputs(shapes);
+  void* state = nullptr;
+  if (variant == nullptr || variant->init(host->ral(), inputs->weights.data(), &state) != BLADE_OK) return false;
+  auto call = [=] {
+    if (variant->run(host->ral(), state, inputs->all.data()) != BLADE_OK) abort();
+    host->FreeAll();
+  };
+  all->push_back({"executable", 2 * inputs->data_bytes, call, {}});
+  return true;
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -208,6 +281,7 @@ int main(int count, char** arguments) {
   AddCopy(&all, &team, int64_t{256} << 10, false, "copy_L2");
   AddCopy(&all, &team, int64_t{16} << 10, false, "copy_L1");
   AddCopy(&all, &alone, int64_t{128} << 20, true, "copy_memory_1");
+  if (count > 4 && !AddExecutable(&all, &host, arguments[3], arguments[4])) return 1;
   const Clock::time_point start = Clock::now();
   for (int round = 0; round < 3 || SecondsSince(start) < limit; ++round) {
     for (Measurement& item : all) {

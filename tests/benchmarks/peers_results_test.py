@@ -109,6 +109,10 @@ class TablesTest(parameterized.TestCase):
         self.assertAlmostEqual(results.floor_ms(Row("a", "a", {}, 1e9, 1e6), ceilings), 10.0)
         self.assertAlmostEqual(results.floor_ms(Row("a", "a", {}, 1e6, 1e8), ceilings), 10.0)
 
+    def test_templates_are_compared_with_their_own_ceiling(self) -> None:
+        found = {"fma": 200.0, "copy_memory": 20.0, "gemm_2x2x2": 150.0, "chain_8": 15.0, "copy_L1": 300.0}
+        self.assertEqual(results.shares(found), {"gemm_2x2x2": 0.75, "chain_8": 0.75})
+
     def test_outputs_that_differ_are_named(self) -> None:
         measured = {"a": {**_MEASURED, "errors": {"xla.python": 1e-2, "openvino.python": 1e-6, "x": math.nan}}}
         self.assertLen(results.worst_errors(measured, 1e-3), 2)

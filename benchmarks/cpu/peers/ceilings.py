@@ -6,9 +6,11 @@ import json
 import pathlib
 import subprocess
 import tempfile
+from unittest import mock
 
 from benchmarks.cpu.peers.convert import ROOT
 from benchmarks.cpu.peers.driver import ForeignLoad
+from tf_blade.engines.format import EngineFile, write_engine
 
 SOURCE = ROOT / "benchmarks" / "cpu" / "ceilings.cc"
 
@@ -25,12 +27,36 @@ def build(folder: pathlib.Path) -> pathlib.Path:
     return target
 
 
+def chain(folder: pathlib.Path) -> tuple[pathlib.Path, str]:
+    """The executable of the memory-bound chain, and its inputs' shapes for 64×512×1024 elements."""
+    import tf_blade
+    from tests import zoo
+    from tf_blade.backends.disc import backend
+
+    engines: list[EngineFile] = []
+
+    def keep(engine: EngineFile) -> bytes:
+        engines.append(engine)
+        return write_engine(engine)
+
+    with mock.patch.object(backend, "write_engine", keep):
+        tf_blade.optimize_saved_model(zoo.saved("chain", full=True), folder / "chain", verify=False, strict=True)
+    (engine,) = engines
+    file = folder / "chain.so"
+    file.write_bytes(engine.sections["elf"])
+    return file, ",".join("w1024" if item.kind == "weight" else "256x128x1024" for item in engine.signature.inputs)
+
+
 def measure(threads: int, seconds: float) -> dict[str, float]:
     """GFLOP/s and GB/s by name; `foreign_load` is the share of the processors that others used meanwhile."""
-    with tempfile.TemporaryDirectory(prefix="tf_blade_") as folder:
-        program = build(pathlib.Path(folder))
+    with tempfile.TemporaryDirectory(prefix="tf_blade_") as name:
+        folder = pathlib.Path(name)
+        program, (executable, shapes) = build(folder), chain(folder)
         others = ForeignLoad()
-        done = subprocess.run([program, str(threads), str(seconds)], stdout=subprocess.PIPE, text=True, check=True)
+        command = [str(program), str(threads), str(seconds), str(executable), shapes]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         share = others.share()
     found: dict[str, float] = json.loads(done.stdout)
-    return {**{name: value for name, value in found.items() if name not in ("threads", "lanes")}, "foreign_load": share}
+    found["chain_64x512x1024"] = found.pop("executable")
+    rates = {name: value for name, value in found.items() if name not in ("threads", "lanes")}
+    return {**rates, "foreign_load": share}

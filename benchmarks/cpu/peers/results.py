@@ -135,6 +135,13 @@ def floor_ms(row: Row, ceilings: Mapping[str, float]) -> float:
     return max(row.flops / ceilings["fma"], row.bytes / ceilings["copy_memory"]) * 1e-6
 
 
+def shares(found: Mapping[str, float]) -> dict[str, float]:
+    """The templates' rates as fractions of the ceilings of the same run."""
+    of = {"gemm": "fma", "chain": "copy_memory"}
+    kinds = {name: name.split("_", 1)[0] for name in found}
+    return {name: found[name] / found[of[kind]] for name, kind in kinds.items() if kind in of}
+
+
 def worst_errors(measured: Mapping[str, Any], limit: float) -> list[str]:
     """Sentences about outputs that are further than `limit` from TensorFlow's."""
     return [
@@ -170,6 +177,8 @@ def to_markdown(rows: Sequence[Row], document: Mapping[str, Any]) -> str:
     if ceilings:
         text = ", ".join(f"{name} {number(value)}" for name, value in ceilings.items())
         parts.append(f"Ceilings of the machine (GFLOP/s, GB/s): {text}.\n")
+        reached = ", ".join(f"{name} {share:.1%}" for name, share in shares(ceilings).items())
+        parts.append(f"Templates, of the FMA peak and of the copy rate of the same run: {reached}.\n")
     busy = [f"{name} {row['foreign_load']:.0%}" for name, row in measured.items() if row["foreign_load"] > 0.02]
     if busy:
         parts.append(f"Others used the machine meanwhile, share of all processors: {', '.join(busy)}.\n")

@@ -44,7 +44,7 @@ def chain(folder: pathlib.Path) -> tuple[pathlib.Path, str]:
     (engine,) = engines
     file = folder / "chain.so"
     file.write_bytes(engine.sections["elf"])
-    return file, ",".join("w1024" if item.kind == "weight" else "256x128x1024" for item in engine.signature.inputs)
+    return file, ",".join("w1024" if len(item.dims) == 1 else "256x128x1024" for item in engine.signature.inputs)
 
 
 def measure(threads: int, seconds: float) -> dict[str, float]:

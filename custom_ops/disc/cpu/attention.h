@@ -18,6 +18,9 @@
 namespace blade {
 namespace {
 
+// Query rows whose scores are held at once: few enough for the cache, many enough to use K and V's panels well.
+constexpr int64_t kAttentionRows = 4 * kTileRows < 48 ? 48 : 4 * kTileRows;
+
 // Strides in floats of a [batch, heads, rows, inner] tensor whose inner dimension is contiguous.
 struct HeadStrides {
   int64_t batch = 0;
@@ -147,7 +150,7 @@ struct AttentionScratch {
     k_floats = packed_b_bytes(args.depth, args.kv_len) / 4;
     v_floats = packed_b_bytes(args.kv_len, args.value_depth) / 4;
     score_stride = round_up(args.kv_len, kLanes) + kLanes;
-    rows = args.kv_len <= 2048 ? kBlockRows : kTileRows;
+    rows = args.kv_len <= 2048 ? kAttentionRows : kTileRows;
   }
   int64_t bytes() const { return (k_floats + v_floats + rows * score_stride) * 4; }
 };
@@ -162,14 +165,14 @@ inline void attend_packed(const AttentionArgs& args, const AttentionHead& head, 
   const int64_t value_panels = ceil_div(args.value_depth, kPanel);
   pack_panels(head.k, args.k_strides.row, true, args.depth, args.kv_len, 0, key_panels, k_packed);
   pack_panels(head.v, args.v_strides.row, false, args.kv_len, args.value_depth, 0, value_panels, v_packed);
-  float inverse_sums[kBlockRows];
+  float inverse_sums[kAttentionRows];
   for (int64_t i = begin; i < end; i += scratch.rows) {
     const int64_t rows = min64(scratch.rows, end - i);
     const int64_t stride = scratch.score_stride;
     const RowMajorA queries = {head.q + i * args.q_strides.row, args.q_strides.row, 0};
-    multiply_block({0, 0, rows, 0, key_panels, args.kv_len, args.depth}, source_of(queries),
-                   packed_panels(k_packed, args.depth, 0), target_of(RowMajorC{scores, stride, 0}),
-                   epilogue_of(NoEpilogue{}));
+    multiply_block<kAttentionRows>({0, 0, rows, 0, key_panels, args.kv_len, args.depth}, source_of(queries),
+                                   packed_panels(k_packed, args.depth, 0), target_of(RowMajorC{scores, stride, 0}),
+                                   epilogue_of(NoEpilogue{}));
     for (int64_t r = 0; r < rows; ++r) {
       const float* mask = head.mask == nullptr ? nullptr : head.mask + (i + r) * args.mask_strides.row;
       scale_and_mask(args, mask, scores + r * stride);
@@ -178,8 +181,8 @@ inline void attend_packed(const AttentionArgs& args, const AttentionHead& head, 
     const RowMajorA weights = {scores, stride, 0};
     const NormalizeRows normalize = {inverse_sums};
     const RowMajorC out = {head.out + i * args.out_strides.row, args.out_strides.row, 0};
-    multiply_block({0, 0, rows, 0, value_panels, args.value_depth, args.kv_len}, source_of(weights),
-                   packed_panels(v_packed, args.kv_len, 0), target_of(out), epilogue_of(normalize));
+    multiply_block<kAttentionRows>({0, 0, rows, 0, value_panels, args.value_depth, args.kv_len}, source_of(weights),
+                                   packed_panels(v_packed, args.kv_len, 0), target_of(out), epilogue_of(normalize));
   }
 }
 

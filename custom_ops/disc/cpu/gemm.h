@@ -37,22 +37,22 @@ struct GemmArgs {
   int64_t c_batch_stride = 0;
 };
 
-// How [m, n] is cut into blocks that threads take one at a time: tiles of rows, and panels, dealt out evenly.
+// Most rows of a block: enough to hide that its part of B comes from memory, few enough for a buffer on the stack.
+constexpr int64_t kGemmRows = 128;
+
+// How [m, n] is cut into blocks that threads take one at a time: rows, and panels, dealt out evenly.
 struct GemmPartition {
-  int64_t rows;  // of the largest block
-  int64_t panels;
   int64_t m_blocks;
   int64_t n_blocks;
   int64_t cost;  // nanoseconds of a block, roughly
 
   GemmPartition(int64_t batch, int64_t m, int64_t n, int64_t k, int64_t threads) {
     const int64_t all_panels = ceil_div(n, kPanel);
-    // A block's part of B is reused from the cache for all of its rows; the more panels the fewer copies of A.
+    // A block's part of B passes through the caches once for all of its rows; the more panels the fewer copies of A.
     constexpr int64_t kMostPanels = 384 / kPanel;
-    constexpr int64_t kMostRows = 4 * kBlockRows;
-    m_blocks = ceil_div(m, kMostRows);
+    m_blocks = ceil_div(m, kGemmRows);
     n_blocks = ceil_div(all_panels, kMostPanels);
-    const int64_t wanted = threads > 1 && batch * m * n * k > (int64_t{1} << 18) ? 3 * threads : 1;
+    const int64_t wanted = threads > 1 && batch * m * n * k > (int64_t{1} << 18) ? 2 * threads : 1;
     if (batch * m_blocks * n_blocks < wanted) {
       // Wide matrices are cut by columns first: it costs only further copies of a few rows of A.
       n_blocks = min64(max64(n_blocks, ceil_div(wanted, batch * m_blocks)), ceil_div(all_panels, 2));
@@ -61,12 +61,10 @@ struct GemmPartition {
       m_blocks = min64(max64(m_blocks, ceil_div(wanted, batch * n_blocks)), ceil_div(m, 2 * kTileRows));
     }
     n_blocks = min64(n_blocks, all_panels);
-    panels = ceil_div(all_panels, n_blocks);
-    m_blocks = min64(m_blocks, ceil_div(m, kTileRows));
-    rows = round_up(ceil_div(m, m_blocks), kTileRows);
     // About 64 multiply-adds a nanosecond (half with AVX2) when compute bound, 8 bytes a nanosecond when memory bound.
-    const int64_t columns = panels * kPanel;
-    cost = min64(rows, m) * columns * k / (4 * kLanes) + k * columns / 2 + 100;
+    const int64_t rows = ceil_div(m, m_blocks);
+    const int64_t columns = ceil_div(all_panels, n_blocks) * kPanel;
+    cost = rows * columns * k / (4 * kLanes) + k * columns / 2 + 100;
   }
 };
 
@@ -77,19 +75,20 @@ BLADE_NOINLINE inline void multiply(const BladeRal* ral, int64_t batch, int64_t 
   if (batch == 0 || m == 0 || n == 0) return;
   const GemmPartition cut(batch, m, n, k, ral->num_threads);
   const int64_t panels = ceil_div(n, kPanel);
-  const int64_t tiles = ceil_div(m, kTileRows);
   parallel_for(ral, batch * cut.m_blocks * cut.n_blocks, cut.cost, [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
-      // Rows vary fastest, so that neighbouring blocks share their part of B.
-      const int64_t row_block = task % cut.m_blocks;
-      const int64_t column_block = task / cut.m_blocks % cut.n_blocks;
-      const int64_t row = tiles * row_block / cut.m_blocks * kTileRows;
-      const int64_t last_row = min64(tiles * (row_block + 1) / cut.m_blocks * kTileRows, m);
+    // Columns vary fastest: neighbouring blocks of the same rows are done as one, with one copy of the rows.
+    while (begin < end) {
+      const int64_t column_block = begin % cut.n_blocks;
+      const int64_t row_block = begin / cut.n_blocks % cut.m_blocks;
+      const int64_t count = min64(end - begin, cut.n_blocks - column_block);
+      const int64_t row = m * row_block / cut.m_blocks;
+      const int64_t last_row = m * (row_block + 1) / cut.m_blocks;
       const int64_t first = panels * column_block / cut.n_blocks;
-      const int64_t last = panels * (column_block + 1) / cut.n_blocks;
-      const int64_t i = task / (cut.m_blocks * cut.n_blocks);
+      const int64_t last = panels * (column_block + count) / cut.n_blocks;
+      const int64_t i = begin / (cut.m_blocks * cut.n_blocks);
       const BlockShape block = {i, row, last_row - row, first, last, n, k};
-      multiply_block(block, source, right, target, epilogue);
+      multiply_block<kGemmRows>(block, source, right, target, epilogue);
+      begin += count;
     }
   });
 }

@@ -12,10 +12,12 @@ namespace {
 
 constexpr int64_t kNoLimit = int64_t{1} << 62;
 
-// The left operand: copies block [m, m + rows) x [k, k + depth) of a batch into the micro-kernel's buffer.
+// The left operand: copies block [m, m + rows) x [k, k + depth) of a batch into the micro-kernel's buffer. `plain` is
+// set for rows in memory, which are then fetched into the cache ahead of copying.
 struct Source {
   void (*copy)(const void* self, int64_t batch, int64_t m, int64_t rows, int64_t k, int64_t depth, float* buffer);
   const void* self;
+  const RowMajorA* plain;
 };
 
 template <class T>
@@ -23,7 +25,11 @@ inline Source source_of(const T& source) {
   auto copy = [](const void* self, int64_t batch, int64_t m, int64_t rows, int64_t k, int64_t depth, float* buffer) {
     (*static_cast<const T*>(self))(batch, m, rows, k, depth, buffer);
   };
-  return {copy, &source};
+  if constexpr (__is_same(T, RowMajorA)) {
+    return {copy, &source, &source};
+  } else {
+    return {copy, &source, nullptr};
+  }
 }
 
 // A caller's destination has the address of C(m, n) of a batch as operator()(batch, m, n), and run(): columns
@@ -105,25 +111,35 @@ struct BlockShape {
   int64_t k;
 };
 
-// One panel of one tile whose columns are fewer than the micro-kernel's, or not contiguous in C.
-BLADE_NOINLINE inline void multiply_edge(const BlockShape& block, int64_t first, int64_t column, int64_t depth,
-                                         const float* a, const float* b, int64_t b_stride, const Target& target,
-                                         bool accumulate) {
-  const int64_t rows = min64(kTileRows, block.rows - first);
-  const int64_t columns = min64(kPanel, block.n - column);
+// One tile of a panel: `rows` rows at `a`, columns from `column` on.
+struct Tile {
+  int64_t first;  // row, counted from the block's
+  int64_t rows;
+  int64_t column;
+  int64_t depth;
+  const float* a;
+  const float* b;
+  int64_t b_stride;
+  bool accumulate;
+};
+
+// A tile whose columns are fewer than the micro-kernel's, or not contiguous in C.
+BLADE_NOINLINE inline void multiply_edge(const BlockShape& block, const Tile& tile, const Target& target,
+                                         const Ahead& ahead) {
+  const int64_t columns = min64(kPanel, block.n - tile.column);
   float sums[kTileRows * kPanel] __attribute__((aligned(64)));
   float* c[kTileRows];
   for (int i = 0; i < kTileRows; ++i) c[i] = sums + i * kPanel;
   if (columns <= kLanes) {
-    multiply_tile_dispatch<1>(tile_rows_for(rows), depth, a, b, b_stride, c, false);
+    multiply_tile_dispatch<1>(tile.rows, tile.depth, tile.a, tile.b, tile.b_stride, c, false, ahead);
   } else {
-    multiply_tile_dispatch<2>(tile_rows_for(rows), depth, a, b, b_stride, c, false);
+    multiply_tile_dispatch<2>(tile.rows, tile.depth, tile.a, tile.b, tile.b_stride, c, false, ahead);
   }
   for (int64_t j = 0; j < columns;) {
-    const int64_t count = min64(columns - j, target.run - (column + j) % target.run);
-    for (int64_t i = 0; i < rows; ++i) {
-      float* out = target.at(block.batch, block.m + first + i, column + j);
-      if (accumulate) {
+    const int64_t count = min64(columns - j, target.run - (tile.column + j) % target.run);
+    for (int64_t i = 0; i < tile.rows; ++i) {
+      float* out = target.at(block.batch, block.m + tile.first + i, tile.column + j);
+      if (tile.accumulate) {
         for (int64_t x = 0; x < count; ++x) out[x] += c[i][j + x];
       } else {
         copy_floats(out, c[i] + j, count);
@@ -133,31 +149,63 @@ BLADE_NOINLINE inline void multiply_edge(const BlockShape& block, int64_t first,
   }
 }
 
-// Multiplies `rows` rows in the buffer by the block's panels, for inner indices [k, k + depth).
-BLADE_NOINLINE inline void multiply_depth(const BlockShape& block, int64_t k, int64_t depth, const float* buffer,
-                                          const Panels& right, const Target& target) {
-  float unused[kPanel] = {};
-  for (int64_t p = block.first_panel; p < block.last_panel; ++p) {
-    const int64_t column = p * kPanel;
+BLADE_ALWAYS_INLINE void multiply_whole(const BlockShape& block, const Tile& tile, const Target& target,
+                                        const Ahead& ahead) {
+  float* c[kTileRows];
+  for (int64_t i = 0; i < tile.rows; ++i) c[i] = target.at(block.batch, block.m + tile.first + i, tile.column);
+  multiply_tile_dispatch<2>(tile.rows, tile.depth, tile.a, tile.b, tile.b_stride, c, tile.accumulate, ahead);
+}
+
+// One panel of the right operand, for a chunk of the inner dimension.
+struct PanelPart {
+  int64_t column;
+  const float* b;
+  int64_t b_stride;
+  bool edge;
+
+  PanelPart(const BlockShape& block, const Panels& right, const Target& target, int64_t p, int64_t k) {
+    column = p * kPanel;
     const bool whole = column + kPanel <= block.n;
     const bool in_tail = right.tails != nullptr && !whole;
-    const int64_t stride = in_tail ? kPanel : right.row_stride;
-    const float* panel = in_tail ? right.tails + block.batch * right.tail_stride
-                                 : right.panels + block.batch * right.batch_stride + p * right.panel_stride;
-    const float* b = panel + k * stride;
-    const bool edge = !whole || (target.run < kNoLimit && column % target.run + kPanel > target.run);
-    for (int64_t first = 0; first < block.rows; first += kTileRows) {
-      const int64_t rows = min64(kTileRows, block.rows - first);
-      const float* a = buffer + first * kRowStride;
-      if (edge) {
-        multiply_edge(block, first, column, depth, a, b, stride, target, k > 0);
-        continue;
+    b_stride = in_tail ? kPanel : right.row_stride;
+    b = in_tail ? right.tails + block.batch * right.tail_stride
+                : right.panels + block.batch * right.batch_stride + p * right.panel_stride;
+    b += k * b_stride;
+    edge = !whole || (target.run < kNoLimit && column % target.run + kPanel > target.run);
+  }
+};
+
+// Multiplies a block whose rows fit the buffer, for inner indices [k, k + depth). Rows are cut into tiles of about
+// equal height, since a low one costs more a row. They are copied tile by tile on the way through the first panel,
+// while the next tile's rows come from memory; during later panels the panel after comes, some lines with each tile.
+BLADE_NOINLINE inline void multiply_depth(const BlockShape& block, int64_t k, int64_t depth, const Source& source,
+                                          const Panels& right, const Target& target, float* buffer) {
+  const int64_t tiles = ceil_div(block.rows, kTileRows);
+  const int64_t lines = right.row_stride == kPanel ? ceil_div(kPanel, tiles) : 0;
+  const int64_t step = ceil_div(depth, kLineFloats) * lines * kLineFloats;
+  for (int64_t p = block.first_panel; p < block.last_panel; ++p) {
+    const bool copies = p == block.first_panel;
+    const PanelPart part(block, right, target, p, k);
+    const float* next = part.b + (p + 1 < block.last_panel ? right.panel_stride : 0);
+    int64_t first = 0;
+    for (int64_t t = 1; t <= tiles; ++t) {
+      const int64_t last = block.rows * t / tiles;
+      float* rows = buffer + first * kRowStride;
+      const Tile tile = {first, last - first, part.column, depth, rows, part.b, part.b_stride, k > 0};
+      Ahead ahead = {next + (t - 1) * step, lines, kLineFloats, lines * kLineFloats};
+      if (copies) {
+        source.copy(source.self, block.batch, block.m + first, last - first, k, depth, rows);
+        if (source.plain != nullptr && t < tiles) {
+          const int64_t rows_after = block.rows * (t + 1) / tiles - last;
+          ahead = {source.plain->at(block.batch, block.m + last, k), rows_after, source.plain->lda, kLineFloats};
+        }
       }
-      float* c[kTileRows];
-      for (int i = 0; i < kTileRows; ++i) {
-        c[i] = i < rows ? target.at(block.batch, block.m + first + i, column) : unused;
+      if (part.edge) {
+        multiply_edge(block, tile, target, ahead);
+      } else {
+        multiply_whole(block, tile, target, ahead);
       }
-      multiply_tile_dispatch<2>(tile_rows_for(rows), depth, a, b, stride, c, k > 0);
+      first = last;
     }
   }
 }
@@ -178,27 +226,23 @@ BLADE_NOINLINE inline void finish_block(const BlockShape& block, const Target& t
   }
 }
 
-// C block = A block * B panels, then the epilogue. For each chunk of the inner dimension all rows of the block pass, a
-// buffer's worth at a time, so that the chunk's part of B is fetched once and then found in the second level cache.
+// C block = A block * B panels, then the epilogue. The rows of the left operand pass through a buffer on the
+// stack, where it stays in the cache from call to call: kRows rows of a chunk of the inner dimension.
+template <int64_t kRows>
 BLADE_NOINLINE inline void multiply_block(const BlockShape& block, const Source& source, const Panels& right,
                                           const Target& target, const RowEpilogue& epilogue) {
-  // Tiles may compute surplus rows: up to 3 beyond the block's, whose values are never used.
-  float buffer[kBufferFloats + 4 * kRowStride] __attribute__((aligned(64)));
+  float buffer[kRows * kRowStride] __attribute__((aligned(64)));
   const int64_t chunks = ceil_div(block.k, kDepth);
-  const int64_t chunk = chunks == 0 ? 0 : ceil_div(block.k, chunks);
+  const int64_t chunk = chunks == 0 ? 0 : round_up(ceil_div(block.k, chunks), kLineFloats);
   BlockShape part = block;
-  for (int64_t k = 0; k < block.k; k += chunk) {
-    const int64_t depth = min64(chunk, block.k - k);
-    for (int64_t first = 0; first < block.rows; first += kBlockRows) {
-      part.m = block.m + first;
-      part.rows = min64(block.rows - first, kBlockRows);
-      source.copy(source.self, part.batch, part.m, part.rows, k, depth, buffer);
-      const int64_t surplus = part.rows % kTileRows == 0 ? 0 : 4;
-      for (int64_t r = part.rows; r < part.rows + surplus; ++r) zero_floats(buffer + r * kRowStride, depth);
-      multiply_depth(part, k, depth, buffer, right, target);
+  for (int64_t first = 0; first < block.rows; first += kRows) {
+    part.m = block.m + first;
+    part.rows = min64(block.rows - first, kRows);
+    for (int64_t k = 0; k < block.k; k += chunk) {
+      multiply_depth(part, k, min64(chunk, block.k - k), source, right, target, buffer);
     }
+    if (block.k == 0 || epilogue.apply != nullptr) finish_block(part, target, epilogue);
   }
-  if (block.k == 0 || epilogue.apply != nullptr) finish_block(block, target, epilogue);
 }
 
 }  // namespace

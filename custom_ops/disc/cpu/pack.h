@@ -63,8 +63,9 @@ struct RowMajorA {
   const float* a;
   int64_t lda;
   int64_t batch_stride;
+  const float* at(int64_t batch, int64_t m, int64_t k) const { return a + batch * batch_stride + m * lda + k; }
   void operator()(int64_t batch, int64_t m, int64_t rows, int64_t k, int64_t depth, float* buffer) const {
-    const float* src = a + batch * batch_stride + m * lda + k;
+    const float* src = at(batch, m, k);
     for (int64_t i = 0; i < rows; ++i) copy_floats(buffer + i * kRowStride, src + i * lda, depth);
   }
 };

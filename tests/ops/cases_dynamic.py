@@ -78,6 +78,110 @@ def _shared(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return x * count, tf.exp(x)
 
 
+def _ascending(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    return np.sort(rng.integers(0, 9, shape)).astype(dtype)
+
+
+def _unique() -> Iterator[OpCase]:
+    for t in (tf.float32, tf.float64, tf.int8, tf.uint8, tf.int16, tf.uint16, tf.int32, tf.int64):
+        yield OpCase(
+            f"Unique_{t.name}", lambda x: tuple(raw.Unique(x=x)), (Arg(t, ("n",), integers(0, 9)),), sizes=(0, 1, 30)
+        )
+    numbers = (i32("n", make=integers(-9, 9)),)
+    many = (Arg(tf.int64, ("n",), integers(-900, 900)),)
+    yield OpCase("Unique_special", lambda x: tuple(raw.Unique(x=x)), (f32("n", make=_SPECIAL),), sizes=(0, 1, 30))
+    yield OpCase("Unique_many", lambda x: tuple(raw.Unique(x=x, out_idx=tf.int64)), many, sizes=(0, 1, 3000))
+    yield OpCase("UniqueV2", lambda x: tuple(raw.UniqueV2(x=x, axis=[0])), numbers, sizes=(0, 1, 30))
+    yield OpCase(
+        "UniqueV2_no_axis", lambda x: tuple(raw.UniqueV2(x=x, axis=tf.constant([], tf.int64))), numbers, sizes=(1, 30)
+    )
+    yield OpCase(
+        "UniqueV2_rows", lambda x: tuple(raw.UniqueV2(x=x, axis=[0])), (i32("n", 2),), refusal="a tensor of rank 2"
+    )
+    yield OpCase("UniqueWithCounts", lambda x: tuple(raw.UniqueWithCounts(x=x)), numbers, sizes=(0, 1, 30))
+    yield OpCase(
+        "UniqueWithCountsV2", lambda x: tuple(raw.UniqueWithCountsV2(x=x, axis=[0])), numbers, sizes=(0, 1, 30)
+    )
+    # as embeddings are looked up: each row once
+    yield OpCase("Unique_embedding", _embedding, (f32(18, 4), i32("n", make=integers(0, 18))), sizes=(0, 1, 30))
+
+
+def _embedding(table: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
+    distinct, places = tf.unique(ids)
+    return tf.gather(tf.gather(table, distinct), places) * 2
+
+
+def _segments() -> Iterator[OpCase]:
+    ids = i32("n", make=_ascending)
+    for name in ("Sum", "Mean", "Prod", "Max", "Min"):
+        fn = getattr(raw, f"Segment{name}")
+        for t in (tf.float32, tf.float64, *((tf.int32, tf.int64) if name != "Mean" else ())):
+            yield OpCase(
+                f"Segment{name}_{t.name}", lambda x, i, fn=fn: fn(data=x, segment_ids=i), (Arg(t, ("n", 5)), ids)
+            )
+        yield OpCase(f"Segment{name}_vector", lambda x, i, fn=fn: fn(data=x, segment_ids=i), (f32("n"), ids))
+    total = lambda x, i: raw.SegmentSum(data=x, segment_ids=i)  # noqa: E731
+    yield OpCase("SegmentSum_wide", total, (f32("n", 3, "m"), Arg(tf.int64, ("n",), _ascending)))
+    yield OpCase("SegmentSum_order", total, (f32("n", 2), i32("n", make=integers(-3, 9))))
+    yield OpCase("SegmentSum_after", lambda x, i: tf.nn.softmax(total(tf.exp(x), i) + 1), (f32("n", 5), ids))
+    places = Arg(tf.int64, ("n",), integers(0, 7))
+    for name in ("Sum", "Mean", "SqrtN"):
+        fn = getattr(raw, f"SparseSegment{name}")
+        for t in (tf.float32, tf.float64):
+            yield OpCase(
+                f"SparseSegment{name}_{t.name}",
+                lambda x, p, i, fn=fn: fn(data=x, indices=p, segment_ids=i),
+                (Arg(t, (7, 5)), places, ids),
+            )
+    yield OpCase(
+        "SparseSegmentSum_range",
+        lambda x, p, i: raw.SparseSegmentSum(data=x, indices=p, segment_ids=i),
+        (f32("m", 2), i32("n", make=integers(0, 6)), ids),
+    )
+
+
+def _partitions() -> Iterator[OpCase]:
+    def parts(x: tf.Tensor, places: tf.Tensor) -> Any:
+        return raw.DynamicPartition(data=x, partitions=places, num_partitions=3)
+
+    places = i32("n", make=integers(0, 3))
+    for t in TYPES:
+        yield OpCase(f"DynamicPartition_{t.name}", parts, (Arg(t, ("n", 3)), places))
+    yield OpCase("DynamicPartition_matrix", parts, (f32("n", "m", 3), i32("n", "m", make=integers(0, 3))))
+    yield OpCase("DynamicPartition_elements", parts, (f32("n"), places))
+    yield OpCase("DynamicPartition_range", parts, (f32("n"), i32("n", make=integers(-1, 5))))
+    yield OpCase("DynamicPartition_experts", _experts, (f32("n", 4), places, f32(3, 4, 4)), 1e-4)
+    for name in ("DynamicStitch", "ParallelDynamicStitch"):
+        fn = getattr(raw, name)
+        yield OpCase(
+            f"{name}_places",
+            lambda x, y, fn=fn: fn(indices=[[3, 1], [[0], [2]], 4], data=[x, y, x[0]]),
+            (f32(2, "n"), f32(2, 1, "m")),
+            may_guard=lambda sizes: sizes["n"] != sizes["m"],
+        )
+    yield OpCase(
+        "DynamicStitch_negative",
+        lambda x, p: raw.DynamicStitch(indices=[p], data=[x]),
+        (
+            f32("n", 2),
+            i32("n", make=_downward),
+        ),
+    )
+
+
+def _downward(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """n - 1, …, 0; one less where n is 3."""
+    del rng
+    return np.arange(shape[0])[::-1].astype(dtype) - (shape[0] == 3)
+
+
+def _experts(x: tf.Tensor, places: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Each row multiplied by its own expert's matrix, and put back in its place."""
+    rows = raw.DynamicPartition(data=x, partitions=places, num_partitions=3)
+    order = raw.DynamicPartition(data=tf.range(tf.size(places)), partitions=places, num_partitions=3)
+    return raw.DynamicStitch(indices=order, data=[tf.nn.relu(row @ weights[k]) for k, row in enumerate(rows)])
+
+
 def _boxes(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Corners in any order, some outside of the unit square; a few boxes of no area."""
     corners = rng.uniform(-0.2, 1.2, shape)
@@ -167,6 +271,6 @@ def _combined_equal() -> Iterator[OpCase]:
     yield _combined_case("_special", scores=_UNCOMPARED, max_output_size_per_class=100, max_total_size=200)
 
 
-CASES: tuple[OpCase, ...] = (*_where(), *_after(), *_nms(), *_combined())
+CASES: tuple[OpCase, ...] = (*_where(), *_after(), *_nms(), *_combined(), *_unique(), *_segments(), *_partitions())
 # The interpreter orders equal scores in a way of its own.
 COMPILED: tuple[OpCase, ...] = tuple(_combined_equal())

@@ -38,7 +38,9 @@ TensorScatterUpdate Reverse ReverseV2 SpaceToDepth DepthToSpace SpaceToBatchND B
 MatrixDiagPartV3 ResizeBilinear ResizeNearestNeighbor Identity IdentityN StopGradient PreventGradient Snapshot Const
 ReadVariableOp ResourceGather
 Where NonMaxSuppression NonMaxSuppressionV2 NonMaxSuppressionV3 NonMaxSuppressionV4 NonMaxSuppressionV5
-NonMaxSuppressionWithOverlaps CombinedNonMaxSuppression
+NonMaxSuppressionWithOverlaps CombinedNonMaxSuppression Unique UniqueV2 UniqueWithCounts UniqueWithCountsV2
+SegmentSum SegmentMean SegmentProd SegmentMax SegmentMin SparseSegmentSum SparseSegmentMean SparseSegmentSqrtN
+DynamicPartition DynamicStitch ParallelDynamicStitch
 """
 OPS = tuple(_NAMES.split())
 # A Placeholder is what feeds a graph: it arrives as an argument of the cluster, as every row's inputs do.

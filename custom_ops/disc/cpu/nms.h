@@ -2,6 +2,7 @@
 #ifndef TF_BLADE_CUSTOM_OPS_DISC_CPU_NMS_H_
 #define TF_BLADE_CUSTOM_OPS_DISC_CPU_NMS_H_
 
+#include "fail.h"
 #include "order.h"
 #include "parallel.h"
 #include "scalar.h"
@@ -31,11 +32,6 @@ inline float nms_overlap(const NmsBox& a, const NmsBox& b) {
   const float width = first_max(first_min(a.right, b.right) - first_max(a.left, b.left), 0.0f);
   const float common = height * width;
   return common / (a.area + b.area - common);
-}
-
-inline int32_t nms_fail(const BladeRal* ral, const char* why) {
-  ral->set_error(ral->context, why);
-  return BLADE_ERROR;
 }
 
 struct NmsCandidate {
@@ -100,8 +96,8 @@ inline int64_t nms_pick(const float* given, int64_t n, const NmsLimits& limits, 
 }
 
 inline int32_t nms_check(const BladeRal* ral, const NmsLimits& limits) {
-  if (limits.most < 0) return nms_fail(ral, "non-maximum suppression: the output size is negative");
-  if (!(limits.sigma >= 0)) return nms_fail(ral, "non-maximum suppression: sigma is negative");
+  if (limits.most < 0) return fail(ral, "non-maximum suppression: the output size is negative");
+  if (!(limits.sigma >= 0)) return fail(ral, "non-maximum suppression: sigma is negative");
   return BLADE_OK;
 }
 
@@ -109,7 +105,7 @@ inline int32_t nms_check(const BladeRal* ral, const NmsLimits& limits) {
 BLADE_NOINLINE int32_t nms(const BladeRal* ral, const float* boxes, const float* given, int64_t n, NmsLimits limits,
                            NmsCandidate* heap, int32_t* picked, float* scores, NmsBox* kept, int64_t* count) {
   if (!(limits.overlap >= 0 && limits.overlap <= 1)) {
-    return nms_fail(ral, "non-maximum suppression: the threshold is not in [0, 1]");
+    return fail(ral, "non-maximum suppression: the threshold is not in [0, 1]");
   }
   if (const int32_t code = nms_check(ral, limits)) return code;
   const auto overlap = [=](int32_t i, int64_t j) { return nms_overlap(nms_box(boxes + 4 * int64_t{i}), kept[j]); };
@@ -213,7 +209,7 @@ inline void combined_nms_entry(const CombinedNmsArgs& args, int64_t entry, int64
 
 BLADE_NOINLINE int32_t combined_nms(const BladeRal* ral, const CombinedNmsArgs& args) {
   if (!(args.overlap >= 0 && args.overlap <= 1)) {
-    return nms_fail(ral, "non-maximum suppression: the threshold is not in [0, 1]");
+    return fail(ral, "non-maximum suppression: the threshold is not in [0, 1]");
   }
   const int64_t most = min64(args.per_class, args.n);
   ScratchPool scratch;

@@ -12,6 +12,7 @@ from tf_blade.backends.disc.codegen import (
     library_attention,
     library_dot,
     library_image,
+    segments,
     special,
     suppression,
 )
@@ -31,7 +32,15 @@ from tf_blade.backends.disc.ir.values import Value
 from tf_blade.errors import BuildFailure
 from tf_blade.symbolic import Dim, num_elements
 
-del dynamic, library_attention, library_dot, library_image, special, suppression  # imported for their emitters
+del (
+    dynamic,
+    library_attention,
+    library_dot,
+    library_image,
+    segments,
+    special,
+    suppression,
+)  # imported for their emitters
 
 
 class Definitions:

@@ -356,7 +356,11 @@ _HEADERS = {
     "nms_with_overlaps(ral": "nms.h",
     "pack_b(ral": "gemm.h",
     "pool2d<": "pool.h",
-    "where_": "where.h",
+    "partition_count(ral": "partition.h",
+    "segment_rows(ral": "segment.h",
+    "stitch_rows(ral": "partition.h",
+    "unique_find(": "unique.h",
+    "where_count(ral": "where.h",
 }
 
 

@@ -63,7 +63,7 @@ class Stages:
 
     def after(self, call: Call) -> int:
         """The stage that begins with a call's end."""
-        return self._calls.index(call) + 1
+        return next(number for number, item in enumerate(self._calls, start=1) if item is call)
 
     def of(self, dims: Iterable[Dim]) -> int:
         """The stage at which Dims are known."""

@@ -312,11 +312,11 @@ class Builder:
         self.late.setdefault(symbol)
         return symbolic.substitute(symbol, self._substitution)
 
-    def call(self, kind: str, operands: Sequence[Value], **attrs: Any) -> tuple[Value, ...]:
+    def call(self, kind: str, operands: Sequence[Value], /, **attrs: Any) -> tuple[Value, ...]:
         """The results of an op of a kind that no method here is named for."""
         return self._make_op(kind, tuple(operands), attrs).results
 
-    def find(self, kind: str, operands: Sequence[Value], found: Sequence[Dim], **attrs: Any) -> tuple[Value, ...]:
+    def find(self, kind: str, operands: Sequence[Value], found: Sequence[Dim], /, **attrs: Any) -> tuple[Value, ...]:
         """The results of an op of a kind that finds dimensions."""
         return self._make_op(kind, tuple(operands), {**attrs, "found": tuple(found)}).results
 

@@ -96,9 +96,9 @@ def require(condition: bool, message: str) -> None:
 
 def load_families() -> None:
     """Imports the files that fill SPECS. Importing one twice changes nothing."""
-    from tf_blade.backends.disc.ir import specs_composite, specs_dynamic, specs_math, specs_movement
+    from tf_blade.backends.disc.ir import specs_composite, specs_dynamic, specs_math, specs_movement, specs_segments
 
-    del specs_composite, specs_dynamic, specs_math, specs_movement
+    del specs_composite, specs_dynamic, specs_math, specs_movement, specs_segments
 
 
 load_families()

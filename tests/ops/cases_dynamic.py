@@ -120,7 +120,10 @@ def _segments() -> Iterator[OpCase]:
                 f"Segment{name}_{t.name}", lambda x, i, fn=fn: fn(data=x, segment_ids=i), (Arg(t, ("n", 5)), ids)
             )
         yield OpCase(f"Segment{name}_vector", lambda x, i, fn=fn: fn(data=x, segment_ids=i), (f32("n"), ids))
-    total = lambda x, i: raw.SegmentSum(data=x, segment_ids=i)  # noqa: E731
+
+    def total(x: tf.Tensor, i: tf.Tensor) -> tf.Tensor:
+        return raw.SegmentSum(data=x, segment_ids=i)
+
     yield OpCase("SegmentSum_wide", total, (f32("n", 3, "m"), Arg(tf.int64, ("n",), _ascending)))
     yield OpCase("SegmentSum_order", total, (f32("n", 2), i32("n", make=integers(-3, 9))))
     yield OpCase("SegmentSum_after", lambda x, i: tf.nn.softmax(total(tf.exp(x), i) + 1), (f32("n", 5), ids))

@@ -42,7 +42,13 @@ _VECTORIZED = [f"{name}_f32" for name in (*_UNARY, *_BINARY)] + [
 
 
 def _source() -> str:
-    lines = ['#include "math.h"', "using namespace blade;"]
+    lines = ['#include "math.h"', '#include "lanes_math.h"', "using namespace blade;"]
+    for name in _UNARY:
+        lines.append(
+            f'extern "C" void {name}_lanes(const float* __restrict x, float* __restrict y, long n) {{\n'
+            "  for_lanes<2>(0, n, [=](auto at, int64_t i, int) BLADE_LAMBDA "
+            f"{{ at.store(y + i, fn_{name}(at.load(x + i))); }});\n}}"
+        )
     for suffix, ctype in (("f32", "float"), ("f64", "double")):
         for name in _UNARY:
             lines.append(
@@ -74,9 +80,9 @@ class _Library:
             raise AssertionError(done.stderr)
         self.library = ctypes.CDLL(str(self.path))
 
-    def __call__(self, name: str, *arguments: Array) -> Array:
+    def __call__(self, name: str, *arguments: Array, lanes: bool = False) -> Array:
         result = np.empty_like(arguments[0])
-        suffix = "f32" if result.dtype == np.float32 else "f64"
+        suffix = "lanes" if lanes else "f32" if result.dtype == np.float32 else "f64"
         pointers = [ctypes.c_void_p(a.ctypes.data) for a in (*arguments, result)]
         getattr(self.library, f"{name}_{suffix}")(*pointers, ctypes.c_long(result.size))
         return result
@@ -186,7 +192,8 @@ class MathTest(parameterized.TestCase):
         x = _floats(30011 if name in ("erf", "erfc") else 2053)
         with np.errstate(all="ignore"):
             want = _REFERENCES[name](x.astype(np.float64))
-            self._check(name, 2.0 if name in _TIGHT else 4.0, _library(isa)(name, x), want, x)
+            for lanes in (False, True):
+                self._check(name, 2.0 if name in _TIGHT else 4.0, _library(isa)(name, x, lanes=lanes), want, x)
 
     @parameterized.named_parameters(_numbered(_ISAS, tuple(n for n in _REFERENCES if n not in _BINARY)))
     def test_float64(self, name: str, isa: str) -> None:
@@ -228,8 +235,9 @@ class MathTest(parameterized.TestCase):
                 "hard_sigmoid": relu6 / 6,
             }
             for name, want in wants.items():
-                got = _library(isa)(name, x)
-                np.testing.assert_allclose(got, want, rtol=4 * np.finfo(dtype).eps, atol=tolerance, err_msg=name)
+                for lanes in (False, True) if dtype == np.float32 else (False,):
+                    got = _library(isa)(name, x, lanes=lanes)
+                    np.testing.assert_allclose(got, want, rtol=4 * np.finfo(dtype).eps, atol=tolerance, err_msg=name)
 
     @parameterized.parameters(("v3", "ymm"), ("v4", "zmm"))
     def test_vectorizes_and_needs_no_library(self, isa: str, register: str) -> None:

@@ -6,12 +6,10 @@
 #include <stdint.h>
 
 #include "../ral.h"
+#include "lanes_math.h"
 #include "parallel.h"
 #include "scalar.h"
 #include "special.h"
-
-// A lambda that never becomes a call.
-#define BLADE_LAMBDA __attribute__((always_inline))
 
 namespace blade {
 namespace {
@@ -139,12 +137,14 @@ struct FoldMax {
   static BLADE_ALWAYS_INLINE V of(V a, V b) {
     return (a > b) | (a != a) ? a : b;
   }
+  static BLADE_ALWAYS_INLINE Lanes of(Lanes a, Lanes b) { return fn_maximum(a, b); }
 };
 struct FoldMin {
   template <class V>
   static BLADE_ALWAYS_INLINE V of(V a, V b) {
     return (a < b) | (a != a) ? a : b;
   }
+  static BLADE_ALWAYS_INLINE Lanes of(Lanes a, Lanes b) { return fn_minimum(a, b); }
 };
 struct FoldAnd {
   template <class V>

@@ -10,6 +10,7 @@
 
 #define BLADE_ALWAYS_INLINE inline __attribute__((always_inline))
 #define BLADE_NOINLINE __attribute__((noinline))
+#define BLADE_LAMBDA __attribute__((always_inline))  // a lambda that never becomes a call
 
 namespace blade {
 namespace {

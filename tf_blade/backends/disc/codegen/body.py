@@ -16,6 +16,8 @@ from tf_blade.symbolic import Dim
 
 Part: TypeAlias = "str | Lin | Dim"
 
+SHORTEST = 8  # elements of a loop over vectors
+
 
 @dataclasses.dataclass(frozen=True)
 class Scalar:
@@ -27,9 +29,16 @@ class Scalar:
 
 @dataclasses.dataclass
 class Line:
-    """One statement."""
+    """One statement.
+
+    Attributes:
+        parts: its text.
+        wide: the same over vectors of elements, see lanes.h; None where there is no such thing. A statement without
+            parts is for vectors alone.
+    """
 
     parts: tuple[Part, ...]
+    wide: tuple[Part, ...] | None = None
 
 
 @dataclasses.dataclass
@@ -49,6 +58,7 @@ class Pass:
         bounded: which loop that is, 0 being the outermost.
         lanes: accumulators of a reduction that the innermost loop keeps apart, as `name[lane]`; 0 where it keeps none.
             Sums then have one fixed order, which a compiler can vectorize without being allowed to choose another.
+        vectors: how many vectors of elements a step of the innermost loop computes; 0 for a scalar loop.
     """
 
     variables: list[Atom]
@@ -56,6 +66,7 @@ class Pass:
     bounds: tuple[str, str] | None = None
     bounded: int = 0
     lanes: int = 0
+    vectors: int = 0
 
 
 Item: TypeAlias = "Line | Branch | Pass"
@@ -79,14 +90,17 @@ class Body:
         self._counter += 1
         return f"{prefix}{self._counter}"
 
-    def emit(self, level: int, *parts: Part) -> None:
+    def emit(self, level: int, *parts: Part, wide: tuple[Part, ...] | None = None) -> None:
         """Appends a statement at a level, or to the open branch."""
-        self._place(level, Line(parts))
+        self._place(level, Line(parts, wide))
 
-    def define(self, ctype: str, level: int, *parts: Part, prefix: str = "v") -> Scalar:
+    def define(
+        self, ctype: str, level: int, *parts: Part, prefix: str = "v", wide: tuple[Part, ...] | None = None
+    ) -> Scalar:
         """A new constant of the given value."""
         name = self.name(prefix)
-        self.emit(level, f"const {ctype} {name} = ", *parts, ";")
+        vector = None if wide is None else (f"const auto {name} = ", *wide, ";")
+        self.emit(level, f"const {ctype} {name} = ", *parts, ";", wide=vector)
         return Scalar(name, level)
 
     def atom(self, extent: Dim | None, level: int, *parts: Part) -> Atom:
@@ -175,6 +189,8 @@ def map_lins(items: Sequence[Item], change: Callable[[Lin], Lin]) -> None:
     for item in items:
         if isinstance(item, Line):
             item.parts = tuple(change(part) if isinstance(part, Lin) else part for part in item.parts)
+            if item.wide is not None:
+                item.wide = tuple(change(part) if isinstance(part, Lin) else part for part in item.wide)
         elif isinstance(item, Branch):
             item.condition = tuple(change(part) if isinstance(part, Lin) else part for part in item.condition)
             map_lins(item.body, change)
@@ -211,7 +227,7 @@ class Renderer:
     def item(self, item: Item, indent: int) -> list[str]:
         pad = "  " * indent
         if isinstance(item, Line):
-            return [pad + self.text(item.parts)]
+            return [pad + self.text(item.parts)] if item.parts else []
         if isinstance(item, Branch):
             return [f"{pad}if ({self.text(item.condition)}) {{", *self.items(item.body, indent + 1), f"{pad}}}"]
         return self._pass(item, 0, indent)
@@ -221,6 +237,8 @@ class Renderer:
         assert atom.extent is not None
         innermost = depth == len(item.variables) - 1
         first, last = item.bounds if depth == item.bounded and item.bounds else ("0", self.dim(atom.extent))
+        if innermost and item.vectors:
+            return self._vectors(item, first, last, indent)
         if innermost and item.lanes:
             return self._lanes(item, first, last, indent)
         inner = [] if innermost else self._pass(item, depth + 1, indent + 1)
@@ -230,6 +248,17 @@ class Renderer:
             *self.items(item.levels[depth], indent + 1),
             *inner,
             f"{pad}}}",
+        ]
+
+    def _vectors(self, item: Pass, first: str, last: str, indent: int) -> list[str]:
+        """A loop over vectors of elements; `at` reads and writes them, `slot` tells which accumulator to use."""
+        pad, name = "  " * indent, item.variables[-1].name
+        inner = [Line(line.wide) for line in item.levels[-1] if isinstance(line, Line) and line.wide is not None]
+        return [
+            f"{pad}for_lanes<{item.vectors}>({first}, {last}, [&](auto at, int64_t {name}, int slot) BLADE_LAMBDA {{",
+            f"{pad}  (void)slot, (void){name};",
+            *self.items(inner, indent + 1),
+            f"{pad}}});",
         ]
 
     def _lanes(self, item: Pass, first: str, last: str, indent: int) -> list[str]:
@@ -252,6 +281,23 @@ class Renderer:
                 f"{pad}for (int64_t {name} = block; {name} < {last}; ++{name}) step({name}, {name} - block);",
             ]
         return [f"{pad}{{", *(f"  {line}" if not line.startswith("#") else line for line in lines), f"{pad}}}"]
+
+
+def widen(item: Pass) -> bool:
+    """Has the innermost loop of a pass compute vectors, where all its statements can; whether they can.
+
+    What it reads and writes must lie one after another, and there must be enough for a vector.
+    """
+    atom, statements = item.variables[-1], item.levels[-1]
+    if isinstance(atom.extent, int) and atom.extent < SHORTEST:
+        return False
+    for line in statements:
+        if not isinstance(line, Line) or line.wide is None:
+            return False
+        if any(isinstance(part, Lin) and part.terms.get(atom) != 1 for part in line.wide):
+            return False
+    item.vectors = 4 if len(statements) <= 4 else 2 if len(statements) <= 8 else 1
+    return True
 
 
 def merge_loops(items: Sequence[Item], variables: list[Atom]) -> list[Atom]:

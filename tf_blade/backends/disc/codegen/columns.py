@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 
 from tf_blade.backends.disc.codegen.affine import Atom, Lin, count, dim_mul, flatten, variable
-from tf_blade.backends.disc.codegen.body import Body, Scalar, merge_loops
+from tf_blade.backends.disc.codegen.body import Body, Scalar, merge_loops, widen
 from tf_blade.backends.disc.codegen.ctypes_ import register_type
-from tf_blade.backends.disc.codegen.elements import Elements
+from tf_blade.backends.disc.codegen.elements import Elements, wide_load
 from tf_blade.backends.disc.codegen.index import Index
 from tf_blade.backends.disc.codegen.kernel import Context, Kernel, Misfit, Pointers, assemble, describe, renderer
-from tf_blade.backends.disc.codegen.loop import picoseconds, row_loop
+from tf_blade.backends.disc.codegen.loop import picoseconds, row_loop, store
 from tf_blade.backends.disc.codegen.reduction import reducer_of
 from tf_blade.backends.disc.fusion.groups import Group
 from tf_blade.backends.disc.ir.values import Op, Value
@@ -64,8 +64,9 @@ def build_columns(group: Group, context: Context) -> Kernel:
     def reduced(op: Op, index: Index) -> Scalar:
         if index.flat != frame.row:
             raise Misfit("a reduction is used for another column than its own")
-        name = f"{names[op]}[j - first]"
-        return body.define(register_type(op.result.dtype), 2, reducer_of(op).result(name))
+        reducer, name = reducer_of(op), f"{names[op]}[j - first]"
+        wide = wide_load(op.result.dtype, names[op], "j - first")
+        return body.define(register_type(op.result.dtype), 2, reducer.result(name), wide=wide)
 
     for op in reductions:
         elements.providers[op.result] = functools.partial(reduced, op)
@@ -74,17 +75,24 @@ def build_columns(group: Group, context: Context) -> Kernel:
     for op in reductions:
         x, reducer = op.operands[0], reducer_of(op)
         element = elements.element(x, _index(x, frame.multi, frame.full))
-        body.emit(frame.column.level, reducer.step(f"{names[op]}[j - first]", element.text))
+        total, wide = body.name("a"), None
+        if reducer.ctype == "float":
+            load = f"const Lanes {total} = at.load({names[op]} + (j - first));"
+            step = reducer.combine.format(a=total, b=element.text)
+            wide = (f"{load} at.store({names[op]} + (j - first), {step});",)
+        body.emit(frame.column.level, reducer.step(f"{names[op]}[j - first]", element.text), wide=wide)
         body.emit(1, f"{reducer.ctype} {names[op]}[{COLUMNS}];")
         body.emit(1, f"for (int64_t x = 0; x < last - first; ++x) {names[op]}[x] = {reducer.identity};")
     body.end_pass()
+    widen(accumulate)
     final = body.begin_pass([frame.final])
     final.bounds = ("first", "last")
     for value in group.outputs:
         index = _index(value, frame.row_multi, frame.row)
         text = elements.element(value, index).text
-        body.emit(2, f"{pointers.written(value)}[", index.flat, f"] = {text};")
+        store(body, pointers.written(value), value, index.flat, text)
     body.end_pass()
+    widen(final)
     return _finish(group, context, frame, body, pointers)
 
 

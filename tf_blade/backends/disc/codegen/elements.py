@@ -8,13 +8,14 @@ from collections.abc import Callable, Collection
 import numpy as np
 
 from tf_blade.backends.disc.codegen.affine import ZERO, Lin, count, dim_equal, variable
-from tf_blade.backends.disc.codegen.body import Body, Scalar
+from tf_blade.backends.disc.codegen.body import Body, Part, Scalar
 from tf_blade.backends.disc.codegen.ctypes_ import literal, register_type
 from tf_blade.backends.disc.codegen.dims import DimTable
 from tf_blade.backends.disc.codegen.index import Index
 from tf_blade.backends.disc.codegen.kernel import Pointers
 from tf_blade.backends.disc.ir.scalar import FNS
 from tf_blade.backends.disc.ir.values import Op, Value
+from tf_blade.dtypes import DType
 from tf_blade.symbolic import Dim
 
 Provider = Callable[[Index], "Scalar | None"]
@@ -27,6 +28,7 @@ class Elements:
         body: where statements go.
         ops: the ops computed here; all other values are read from memory.
         providers: for values with a source of their own (an accumulator, a row buffer); None means: compute it.
+        loads: the elements in memory that were read: pointer and offset.
     """
 
     def __init__(self, body: Body, ops: Collection[Op], pointers: Pointers, table: DimTable) -> None:
@@ -35,6 +37,7 @@ class Elements:
         self.pointers = pointers
         self.table = table
         self.providers: dict[Value, Provider] = {}
+        self.loads: list[tuple[str, Lin]] = []
 
     def element(self, value: Value, index: Index) -> Scalar:
         """The element as an expression of its register type."""
@@ -56,8 +59,9 @@ class Elements:
         """An element in memory."""
         pointer = self.pointers.read(value)
         kind = register_type(value.dtype)
+        self.loads.append((pointer, flat))
         parts = (f"{pointer}[", flat, "] != 0") if kind == "bool" else (f"{pointer}[", flat, "]")
-        return self.body.define(kind, flat.level, *parts)
+        return self.body.define(kind, flat.level, *parts, wide=wide_load(value.dtype, pointer, flat))
 
     def _constant(self, value: Value, index: Index) -> Scalar:
         array: np.ndarray = value.op.attrs["array"]
@@ -84,7 +88,9 @@ class Elements:
             name += f"<{register_type(value.dtype)}>"
         elif fn.arity == 1 or fn.name == "select":
             pass
-        return self.body.define(register_type(value.dtype), level, f"{name}({', '.join(arguments)})")
+        text = f"{name}({', '.join(arguments)})"
+        wide = (text,) if _is_wide(op) else None
+        return self.body.define(register_type(value.dtype), level, text, wide=wide)
 
     def iota(self, value: Value, index: Index) -> Scalar:
         lin = index.multi(self.body)[value.op.attrs["axis"]]
@@ -253,6 +259,24 @@ class Elements:
             for a, b in (corners[:2], corners[2:])
         ]
         return body.define("float", level, f"{rows[0].text} + ({rows[1].text} - {rows[0].text}) * {dy.text}")
+
+
+def wide_load(dtype: DType, pointer: str, place: Lin | str) -> tuple[Part, ...] | None:
+    """A vector read from memory, where its type has vectors."""
+    return (f"at.load({pointer} + (", place, "))") if dtype == DType.FLOAT else None
+
+
+def wide_store(dtype: DType, pointer: str, place: Lin | str, text: str) -> tuple[Part, ...] | None:
+    """A vector written to memory, where its type has vectors."""
+    return (f"at.store({pointer} + (", place, f"), {text});") if dtype == DType.FLOAT else None
+
+
+def _is_wide(op: Op) -> bool:
+    """Whether an elementwise op has a function of vectors: all that compute in float32, conditions included."""
+    fn = FNS[op.attrs["fn"]]
+    if fn.name in ("select", "logical_and", "logical_or", "logical_not"):
+        return all(value.dtype in (DType.FLOAT, DType.BOOL) for value in op.operands)
+    return all(value.dtype == DType.FLOAT for value in op.operands) and not fn.may_fail and fn.result != "attr"
 
 
 def is_splat(array: np.ndarray) -> bool:

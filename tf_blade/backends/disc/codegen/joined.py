@@ -6,7 +6,7 @@ from tf_blade.backends.disc.codegen.affine import dim_add, flatten
 from tf_blade.backends.disc.codegen.body import Body
 from tf_blade.backends.disc.codegen.elements import Elements
 from tf_blade.backends.disc.codegen.kernel import Context, Kernel, Pointers, describe
-from tf_blade.backends.disc.codegen.loop import finish_loop, index_of, loop_variables
+from tf_blade.backends.disc.codegen.loop import finish_loop, index_of, loop_variables, store
 from tf_blade.backends.disc.fusion.groups import Group, loop_domain
 from tf_blade.backends.disc.ir.values import Op, Value
 from tf_blade.symbolic import Dim
@@ -36,7 +36,7 @@ def _part(group: Group, context: Context, operand: Value, result: Value, offset:
     text = elements.element(operand, index).text
     multi = list(index.multi(body))
     multi[axis] = multi[axis].shifted(offset)
-    body.emit(2, f"{pointers.written(result)}[", flatten(tuple(multi), result.shape), f"] = {text};")
+    store(body, pointers.written(result), result, flatten(tuple(multi), result.shape), text)
     comment = (*describe(list(part.ops), []), f"// part of concat: {operand.type} of {result.type}")
     return finish_loop(body, pointers, variables, part, context, comment)
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from tf_blade.backends.disc.codegen.affine import Atom, Lin, count, dim_equal, variable
-from tf_blade.backends.disc.codegen.body import Body
+from tf_blade.backends.disc.codegen.body import Body, widen
 from tf_blade.backends.disc.codegen.call import NAME, Argument, Call, Definition, Packed
 from tf_blade.backends.disc.codegen.ctypes_ import storage
-from tf_blade.backends.disc.codegen.elements import Elements
+from tf_blade.backends.disc.codegen.elements import Elements, wide_load, wide_store
 from tf_blade.backends.disc.codegen.index import Index
 from tf_blade.backends.disc.codegen.kernel import Context, Pointers, renderer
 from tf_blade.backends.disc.fusion.groups import Group
@@ -105,12 +105,15 @@ def build_epilogue(group: Group, context: Context) -> tuple[Definition, list[Val
 
     def accumulated(index: Index) -> object:
         assert index.flat == flat, "an epilogue reads the product at its own place"
-        return body.cached("accumulated", lambda: body.define(kind, 2, "c[n - n_begin]"))
+        wide = wide_load(root.dtype, "c", "n - n_begin")
+        return body.cached("accumulated", lambda: body.define(kind, 2, "c[n - n_begin]", wide=wide))
 
     elements.providers[root] = accumulated  # type: ignore[assignment]
     result = elements.element(output, Index(output.shape, _multi(output, row, column), flat))
-    body.emit(2, f"c[n - n_begin] = {result.text};")
+    wide = wide_store(root.dtype, "c", "n - n_begin", result.text)
+    body.emit(2, f"c[n - n_begin] = {result.text};", wide=wide)
     body.end_pass()
+    widen(loop)
     render, dims = renderer(context.table)
     lines = render.items(body.kernel, 2) + render.items(body.row, 2)
     members = [f"  {text};" for text in ["const Dims& d", "int32_t* error", *pointers.parameters()]]

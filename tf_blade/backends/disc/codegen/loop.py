@@ -6,8 +6,8 @@ import dataclasses
 import math
 
 from tf_blade.backends.disc.codegen.affine import Atom, Lin, count, dim_mul, variable
-from tf_blade.backends.disc.codegen.body import Body, Item, Renderer, merge_loops
-from tf_blade.backends.disc.codegen.elements import Elements
+from tf_blade.backends.disc.codegen.body import Body, Item, Renderer, merge_loops, widen
+from tf_blade.backends.disc.codegen.elements import Elements, wide_store
 from tf_blade.backends.disc.codegen.index import Index
 from tf_blade.backends.disc.codegen.kernel import Context, Kernel, Pointers, assemble, describe, renderer
 from tf_blade.backends.disc.fusion.groups import Group
@@ -54,8 +54,7 @@ class Store:
 
 def store(body: Body, pointer: str, value: Value, flat: Lin, text: str) -> None:
     """Writes an element; a bool becomes a byte."""
-    del value
-    body.emit(2, f"{pointer}[", flat, f"] = {text};")
+    body.emit(2, f"{pointer}[", flat, f"] = {text};", wide=wide_store(value.dtype, pointer, flat, text))
 
 
 def build_loop(group: Group, context: Context) -> Kernel:
@@ -82,6 +81,7 @@ def finish_loop(
     merged = merge_loops([*body.kernel, *body.row], variables)
     inner.variables = [merged[-1]]
     inner.bounds = ("first", "last")
+    widen(inner)
     render, dims = renderer(context.table)
     length, rows = merged[-1].extent, count(tuple(atom.extent for atom in merged[:-1]))
     assert length is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from tf_blade.backends.disc.codegen.ctypes_ import HALF_TYPES, literal, register_type
 from tf_blade.backends.disc.ir.specs_math import highest, lowest
@@ -32,6 +33,13 @@ class Reducer:
 
     def step(self, name: str, element: str) -> str:
         return f"{name} = {self.combine.format(a=name, b=self.convert.format(x=element))};"
+
+    def wide_step(self, name: str, element: str, factors: Sequence[str] = ()) -> str:
+        """The step for vectors of elements; of a sum of products, the two factors give it a rounding less."""
+        total = self.combine.format(a=name, b=element)
+        if factors:
+            total = f"fma(Lanes({factors[0]}), Lanes({factors[1]}), {name})"
+        return f"{name} = at.kept({total}, {name});"
 
     def merge(self, name: str, other: str) -> str:
         """Combines two accumulators."""

@@ -11,9 +11,9 @@ import functools
 from collections.abc import Iterable
 
 from tf_blade.backends.disc.codegen.affine import Atom, Lin, count, dim_equal, dim_mul, flatten, variable
-from tf_blade.backends.disc.codegen.body import Body, Item, Line, Pass, Scalar, merge_loops
+from tf_blade.backends.disc.codegen.body import Body, Item, Line, Pass, Scalar, merge_loops, widen
 from tf_blade.backends.disc.codegen.ctypes_ import register_type, storage
-from tf_blade.backends.disc.codegen.elements import Elements
+from tf_blade.backends.disc.codegen.elements import Elements, wide_load, wide_store
 from tf_blade.backends.disc.codegen.index import Index
 from tf_blade.backends.disc.codegen.kernel import (
     Context,
@@ -100,6 +100,7 @@ class RowsBuilder:
         self.stored: set[Value] = set()
         self.totals: dict[Value, str] = {}
         self.lanes = lanes
+        self.reducing: list[Pass] = []
         for op in group.ops:
             self._provide(op)
 
@@ -125,7 +126,7 @@ class RowsBuilder:
             name, flat = self.buffer_names[value]
             kind = register_type(value.dtype)
             suffix = "] != 0" if kind == "bool" else "]"
-            return self.body.define(kind, flat.level, f"{name}[", flat, suffix)
+            return self.body.define(kind, flat.level, f"{name}[", flat, suffix, wide=wide_load(value.dtype, name, flat))
         return None
 
     # --- passes ---------------------------------------------------------------------------------------------------
@@ -140,6 +141,27 @@ class RowsBuilder:
             stores = [v for v, stage in outputs.items() if stage == number]
             self.store_rows([v for v in stores if self._is_row(v)])
             self._pass(number, now, [v for v in stores if not self._is_row(v)])
+        self._announce()
+
+    def _announce(self) -> None:
+        """Has the longest pass fetch what the next row reads and what a later pass of this row writes.
+
+        Memory then works while the processor computes; without it, the first and the last pass wait for memory.
+        """
+        passes = [item for item in self.body.row if isinstance(item, Pass)]
+        if len(passes) < 2:
+            return
+        longest = max(passes, key=lambda item: len(item.levels[-1]))
+        last = passes[-1].levels[-1]
+        length = count(self.frame.domain.inner_shape)
+        for pointer, flat in dict.fromkeys(self.elements.loads):
+            if flat == self.frame.full:
+                longest.levels[-1].append(Line((), (f"expect_read({pointer} + (", flat.shifted(length), "));")))
+        for value in self.group.outputs:
+            if longest.levels[-1] is not last and value in self.stored and self.stages[value] == len(passes) - 1:
+                pointer = self.pointers.written(value)
+                place = self.frame.full_index(value).flat
+                longest.levels[-1].append(Line((), (f"expect_write({pointer} + (", place, "));")))
 
     def _is_row(self, value: Value) -> bool:
         return self.frame.domain.inner_shape != () and not is_full(value, self.frame.domain)
@@ -198,17 +220,21 @@ class RowsBuilder:
         for value in outputs:
             index = self.frame.full_index(value)
             text = self.elements.element(value, index).text
-            self.body.emit(level, f"{self.pointers.written(value)}[", index.flat, f"] = {text};")
+            self._store(level, value, self.pointers.written(value), index.flat, text)
             self.stored.add(value)
         for value in self.buffered:
             if self.buffered[value] == number and value not in self.stored:
                 text = self.elements.element(value, self.frame.full_index(value)).text
                 name, flat = self.buffer_names[value]
-                self.body.emit(level, f"{name}[", flat, f"] = {text};")
+                self._store(level, value, name, flat, text)
                 self.stored.add(value)
         self.body.end_pass()
         self.reduce(item, reducers)
         self.pass_number = -1
+
+    def _store(self, level: int, value: Value, pointer: str, flat: Lin, text: str) -> None:
+        wide = wide_store(value.dtype, pointer, flat, text)
+        self.body.emit(level, f"{pointer}[", flat, f"] = {text};", wide=wide)
 
     def accumulate(self, op: Op) -> tuple[Reducer, str, Op]:
         """The step of a reduction inside the current pass."""
@@ -217,15 +243,32 @@ class RowsBuilder:
         element = self.elements.element(x, self.frame.full_index(x))
         name = self.body.name("r")
         level = 1 + max(1, len(self.frame.inner))
-        self.body.emit(level, reducer.step(f"{name}[lane]" if self.lanes else name, element.text))
+        wide = None
+        if reducer.ctype == "float":
+            wide = (reducer.wide_step(f"{name}[slot]", element.text, self._factors(op)),)
+        self.body.emit(level, reducer.step(f"{name}[lane]" if self.lanes else name, element.text), wide=wide)
         return reducer, name, op
+
+    def _factors(self, op: Op) -> list[str]:
+        """The factors of what a sum adds up, where it adds products that this kernel computes."""
+        (x,) = op.operands
+        if op.attrs["kind"] != "sum" or x.kind != "elementwise" or x.op not in self.group.ops or x in self.stored:
+            return []
+        values = {"square": x.op.operands * 2, "mul": x.op.operands}.get(x.op.attrs["fn"], ())
+        return [self.elements.element(value, self.frame.full_index(value)).text for value in values]
 
     def reduce(self, item: Pass, reducers: list[tuple[Reducer, str, Op]]) -> None:
         """Declares the accumulators before the pass that was just ended, and combines their lanes after it."""
+        if reducers:
+            self.reducing.append(item)
         before: list[Item] = []
-        item.lanes = self.lanes if reducers else 0
+        if self.lanes and reducers and not widen(item):
+            item.lanes = self.lanes
         for reducer, name, op in reducers:
-            if self.lanes:
+            if item.vectors:
+                identities = ", ".join([reducer.identity] * item.vectors)
+                before.append(Line((f"Lanes {name}[] = {{{identities}}};",)))
+            elif self.lanes:
                 before.append(Line((f"{reducer.ctype} {name}[{self.lanes}];",)))
                 before.append(
                     Line((f"for (int64_t lane = 0; lane < {self.lanes}; ++lane) {name}[lane] = {reducer.identity};",))
@@ -233,7 +276,9 @@ class RowsBuilder:
             else:
                 before.append(Line((f"{reducer.ctype} {name} = {reducer.identity};",)))
             total = name
-            if self.lanes:
+            if item.vectors:
+                total = self.body.define("float", 1, f"fold_lanes<{reducer.fold}>({name})").text
+            elif self.lanes:
                 total = self.body.define(reducer.ctype, 1, f"fold<{reducer.fold}, {self.lanes}>({name})").text
             self.totals[op.result] = total
             self.results[op.result] = self.body.define(register_type(op.result.dtype), 1, reducer.result(total))
@@ -334,6 +379,9 @@ def _finish(builder: RowsBuilder) -> Kernel:
     kept = merge_loops(items, frame.kept)
     inner = merge_loops(items, frame.inner) if frame.inner else []
     replace_inner(builder, frame.inner, inner)
+    for item in body.row:
+        if isinstance(item, Pass) and not any(item is other for other in builder.reducing):
+            widen(item)
     render, dims = renderer(context.table)
     lines = render.items(body.kernel, 1) + row_loop(render, kept, body.row)
     ps = picoseconds(builder.group.ops, builder.group.outputs)

@@ -16,8 +16,9 @@ from benchmarks.cpu.peers.frameworks import Array
 from benchmarks.cpu.peers.rows import EMPTY, Row
 
 REFERENCE = "tensorflow"
+_ROUNDS = 9  # of calls that are short
 _MIN_ROUNDS = 5
-_EMPTY_TURN = 0.03
+_EMPTY_TURN = 0.015
 
 
 @dataclasses.dataclass
@@ -112,13 +113,13 @@ def measure(team: Team, prepared: Mapping[str, Any], rows: Sequence[Row], second
 def found_empty(team: Team, ways: Mapping[str, Sequence[str]]) -> dict[str, float]:
     """Median milliseconds of each way to call the empty model, in the same processes."""
     keys = [f"{name}.{way}" for name, calls in ways.items() if name in team.processes for way in calls]
-    timed = _rounds(team, EMPTY, keys, len(keys) * _MIN_ROUNDS * _EMPTY_TURN)
+    timed = _rounds(team, EMPTY, keys, len(keys) * _ROUNDS * _EMPTY_TURN)
     return {key: statistics.median(timing.times) * 1e3 for key, timing in timed.items() if timing.times}
 
 
 def _rounds(team: Team, case: str, keys: Sequence[str], seconds: float) -> dict[str, Timing]:
     timed = {key: Timing() for key in keys}
-    turn = seconds / max(1, len(keys)) / _MIN_ROUNDS
+    turn = seconds / max(1, len(keys)) / _ROUNDS
     start, done = time.perf_counter(), 0
     while done < _MIN_ROUNDS or time.perf_counter() - start < seconds:
         for key, timing in timed.items():

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.cpu.peers import environment
-from benchmarks.cpu.peers.rows import EMPTY, ROWS, STREAMS, by_model, select
+from benchmarks.cpu.peers.rows import ROWS, STREAMS, by_model, select
 
 _HERE = pathlib.Path(__file__).resolve().parent
 _FRAMEWORKS = "tensorflow,xla,onnxruntime,openvino,tf_blade"
@@ -88,12 +88,11 @@ def _measure(options: argparse.Namespace, document: dict[str, Any]) -> None:
     if options.prepare:
         return
     groups = by_model(options.chosen)
-    for model, rows in groups.items():
+    for rows in groups.values():
         with Team(options.frameworks, options.threads) as team:
-            for name, row in measure.measure(team, prepared, rows, options.seconds).items():
+            for name, row in measure.measure(team, prepared, rows, options.seconds):
                 _merge(document.setdefault("rows", {}), name, row)
-        if model != EMPTY:
-            _write(options.output, document, charts=False)
+                _write(options.output, document, charts=False)
 
 
 def _merge(rows: dict[str, Any], name: str, new: dict[str, Any]) -> None:

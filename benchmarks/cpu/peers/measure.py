@@ -6,7 +6,7 @@ import dataclasses
 import statistics
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,21 +84,22 @@ def check(team: Team, row: Row, calls: Mapping[str, Sequence[str]]) -> dict[str,
     return {key: float("nan") if expected is None else difference(value, expected) for key, value in outputs.items()}
 
 
-def measure(team: Team, prepared: Mapping[str, Any], rows: Sequence[Row], seconds: float) -> dict[str, Any]:
-    """Rows of one model, and the empty model's call beside each; results by row, as results.json has them."""
+def measure(
+    team: Team, prepared: Mapping[str, Any], rows: Sequence[Row], seconds: float
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Rows of one model, and the empty model's call beside each: names and results, as results.json has them."""
     models = [EMPTY, *dict.fromkeys(row.model for row in rows if row.model != EMPTY)]
     failures = load(team, prepared, models)
     for reason in failures.values():
         print(f"{models[-1]}: {reason}", file=sys.stderr)
     empty = Row(EMPTY, EMPTY, {"batch": 1}, 0.0, 0.0)
     empty_ways = give_inputs(team, prepared, empty)
-    found = {}
     for row in rows:
         ways = empty_ways if row.model == EMPTY else give_inputs(team, prepared, row)
         errors = check(team, row, ways)
         idle, load_before = team.idle_share(), ForeignLoad()
         timed = _rounds(team, row.name, list(errors), seconds)
-        found[row.name] = {
+        found = {
             "calls": {key: timing.to_json() for key, timing in timed.items() if timing.times},
             "empty": found_empty(team, empty_ways) if row.model != EMPTY else {},
             "errors": errors,
@@ -107,7 +108,7 @@ def measure(team: Team, prepared: Mapping[str, Any], rows: Sequence[Row], second
             "foreign_load": round(load_before.share(), 3),
             "when": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
         }
-    return found
+        yield row.name, found
 
 
 def found_empty(team: Team, ways: Mapping[str, Sequence[str]]) -> dict[str, float]:

@@ -19,8 +19,9 @@ from tf_blade.backends.disc.lower import examine_node
 from tf_blade.clusters.cluster import Clustering, find_clusters
 from tf_blade.clusters.cost import nominal
 from tf_blade.clusters.cut import cut
+from tf_blade.clusters.inside import inside_engines
 from tf_blade.errors import BuildFailure, StrictModeError, TfBladeError, Unsupported, VerificationError
-from tf_blade.graph.graph import Graph, Node
+from tf_blade.graph.graph import Graph, Node, attach_bodies
 from tf_blade.graph.printer import print_graph
 from tf_blade.graph.shape_inference import infer_shapes
 from tf_blade.graph.tf_shapes import TfShapes
@@ -186,6 +187,7 @@ class _Run:
         with self.phase(Phase.PASSES, len(names)):
             for name in self.each(names):
                 passes.run_passes(self.graphs[name], self.settings, effects)
+        attach_bodies(self.graphs)
         shapes_by_tensorflow = TfShapes(model.catalog)
         with self.phase(Phase.SHAPES, len(names)):
             for name in self.each(names):
@@ -195,6 +197,8 @@ class _Run:
             verdicts = {name: examine(self.graphs[name], backends, effects) for name in self.each(names)}
         with self.phase(Phase.CLUSTERS, len(names)):
             found = {name: find_clusters(self.graphs[name], verdicts[name], self.settings) for name in self.each(names)}
+            for name in self.inside_engines(model, found, removed):
+                del found[name], verdicts[name]
             self.record(verdicts, found)
         with self.phase(Phase.BUILD, sum(len(item.clusters) for item in found.values())):
             cuts, engines = self.build(found, backends)
@@ -211,6 +215,13 @@ class _Run:
                 if name not in result.removed:
                     relax_control(graph, effects)
         return result.removed
+
+    def inside_engines(
+        self, model: SavedModel, found: Mapping[str, Clustering], removed: Mapping[str, str]
+    ) -> frozenset[str]:
+        """The bodies that need no engines of their own: those of others run them."""
+        clustered = {node for item in found.values() for cluster in item.clusters for node in cluster.nodes}
+        return inside_engines(self.graphs, clustered, callers=callers(model), removed=removed)
 
     def build(
         self, found: Mapping[str, Clustering], backends: Sequence[Backend]

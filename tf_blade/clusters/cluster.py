@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from tf_blade import observe, symbolic
 from tf_blade.clusters import cost, device, merge
+from tf_blade.dtypes import DType
 from tf_blade.graph.graph import Graph, Node, Tensor
 from tf_blade.settings import Settings
 from tf_blade.stages import Cluster, Verdict
@@ -43,7 +44,8 @@ def find_clusters(graph: Graph, verdicts: Sequence[Verdict], settings: Settings,
 
     A cluster's `nodes` hold copies: constants of at most `settings.weight_bytes`, and `ReadVariableOp`s, belong to
     every cluster that reads them, and stay in the graph for whoever else does. A larger constant is an input. Every
-    output of a node that `graph.keep` names is an output of its cluster.
+    output of a node that `graph.keep` names is an output of its cluster. Lists stay inside clusters: a node whose list
+    another one reads that is not in the same cluster is in none.
 
     Args:
         graph: with shapes (see graph/shape_inference.py).
@@ -52,6 +54,37 @@ def find_clusters(graph: Graph, verdicts: Sequence[Verdict], settings: Settings,
         prefix: makes the names unique among graphs; the graph's name when not given.
     """
     by_node = {verdict.node: verdict for verdict in verdicts}
+    leaving: dict[Node, None] = {}
+    while True:
+        found = _find(graph, by_node, settings, prefix)
+        fresh = [node for node in _with_open_lists(found.clusters) if node not in leaving]
+        if not fresh:
+            break
+        leaving.update(dict.fromkeys(fresh))
+        for node in fresh:
+            by_node[node] = dataclasses.replace(by_node[node], backend="")
+    refusals = found.refusals
+    if leaving:
+        refusals = (*refusals, Refusal(tuple(leaving), "a list, or a variable's handle, would leave the engine"))
+    _log.info("%s: %d clusters, %d given up", graph.name or "main graph", len(found.clusters), len(refusals))
+    return dataclasses.replace(found, refusals=refusals)
+
+
+def _with_open_lists(clusters: Sequence[Cluster]) -> list[Node]:
+    """The nodes at which a cluster takes or gives what no engine can: a list, or the handle of a variable."""
+    found: dict[Node, None] = {}
+    for cluster in clusters:
+        inside = set(cluster.nodes)
+        for tensor in cluster.inputs:
+            if tensor.dtype == DType.VARIANT:
+                found.update((node, None) for node in tensor.consumers if node in inside)
+        for tensor in cluster.outputs:
+            if tensor.dtype in (DType.VARIANT, DType.RESOURCE):
+                found[tensor.node] = None
+    return list(found)
+
+
+def _find(graph: Graph, by_node: Mapping[Node, Verdict], settings: Settings, prefix: str) -> Clustering:
     parts = merge.partition(graph, by_node, settings)
     maker = _Maker(graph, by_node, settings, parts)
     clusters: list[Cluster] = []
@@ -68,7 +101,6 @@ def find_clusters(graph: Graph, verdicts: Sequence[Verdict], settings: Settings,
         else:
             clusters.append(cluster)
             _log.info("%s: %d nodes, %s FLOPs", cluster.name, len(cluster.nodes), cluster.flops)
-    _log.info("%s: %d clusters, %d given up", graph.name or "main graph", len(clusters), len(refusals))
     return Clustering(tuple(clusters), tuple(refusals), parts.visits)
 
 

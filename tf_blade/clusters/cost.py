@@ -32,6 +32,8 @@ PASS_OPS = frozenset({
     "Rank", "Size", "Snapshot", "Squeeze", "StopGradient",
 })  # fmt: skip
 
+LOOPS = frozenset({"StatelessWhile", "While"})
+
 
 def is_computing(node: Node) -> bool:
     """Whether the node does work of its own."""
@@ -76,6 +78,8 @@ def work_us(nodes: Iterable[Node], outputs: Iterable[Tensor]) -> float:
         if node.op == "Const":
             continue
         total += LAUNCH_US if is_computing(node) else PASS_LAUNCH_US
+        turns = NOMINAL if node.op in LOOPS else 1
+        total += turns * sum(work_us(body.nodes, ()) for body in node.bodies.values())
         if is_computing(node):
             kept = sum(nominal_bytes(tensor) for tensor in node.outputs if tensor not in leaving)
             total += 2 * kept / BYTES_PER_US

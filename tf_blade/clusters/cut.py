@@ -67,7 +67,7 @@ def _copy_node(
         [tensor.dtype for tensor in node.outputs],
         control_inputs=control,
     )
-    clone.debug = node.debug
+    clone.debug, clone.bodies = node.debug, node.bodies
     for old, new in zip(node.outputs, clone.outputs, strict=True):
         copies[old] = new
         new.shape = names.map_known(old.shape)

@@ -32,7 +32,8 @@ class Tensor:
         dtype: element type.
         shape: symbolic shape, None while the rank is unknown.
         value: for small integer tensors, the content as an object array of Dims where it is known, else None.
-        handle: for a resource that is a variable, the variable's element type and shape, else None.
+        handle: for a resource that is a variable, the variable's element type and shape; for a list (a variant) of
+            known content, those of its elements stacked; else None.
     """
 
     __slots__ = ("_uses", "dtype", "handle", "index", "node", "shape", "value")
@@ -73,9 +74,21 @@ class Node:
         attrs: typed attributes.
         device: requested device, "" for none.
         debug: opaque experimental debug info and full type, carried through unchanged.
+        bodies: the functions that `attrs` name, as far as somebody has attached them (see `attach_bodies`).
     """
 
-    __slots__ = ("_control_inputs", "_control_uses", "_inputs", "attrs", "debug", "device", "name", "op", "outputs")
+    __slots__ = (
+        "_control_inputs",
+        "_control_uses",
+        "_inputs",
+        "attrs",
+        "bodies",
+        "debug",
+        "device",
+        "name",
+        "op",
+        "outputs",
+    )
 
     def __init__(self, name: str, op: str, attrs: Mapping[str, Attr], device: str) -> None:
         self.name = name
@@ -83,6 +96,7 @@ class Node:
         self.attrs: dict[str, Attr] = dict(attrs)
         self.device = device
         self.debug: object = None
+        self.bodies: Mapping[str, Graph] = {}
         self.outputs: tuple[Tensor, ...] = ()
         self._inputs: list[Tensor] = []
         self._control_inputs: dict[Node, None] = {}
@@ -293,3 +307,12 @@ BACK_EDGE_OPS = frozenset({"NextIteration", "RefNextIteration"})
 
 def _num_forward_predecessors(node: Node) -> int:
     return sum(1 for item in node.predecessors() if item.op not in BACK_EDGE_OPS)
+
+
+def attach_bodies(graphs: Mapping[str, Graph]) -> None:
+    """Gives all nodes the bodies of the functions that they name, as far as these are among the graphs."""
+    for graph in graphs.values():
+        for node in graph.nodes:
+            found = {item.name: graphs[item.name] for item in node.functions() if item.name in graphs}
+            if found:
+                node.bodies = found

@@ -133,7 +133,7 @@ def graph_from_function_def(function: FunctionDef, catalog: OpCatalog) -> Graph:
             raise Unsupported(f"two arguments are called {arg.name}")
         tensor = graph.add_input(arg.name, DType(arg.type).ref if arg.is_ref else DType(arg.type))
         tensor.shape = _stated_shape(function.arg_attr[index].attr, arg.name) if index in function.arg_attr else None
-        if len(arg.handle_data) == 1:
+        if len(arg.handle_data) == 1 and arg.type == DType.RESOURCE:
             item = arg.handle_data[0]
             tensor.handle = (DType(item.dtype), symbolic_shape(read_shape(item.shape), arg.name))
     reader = _Reader(graph, catalog, in_function=True)

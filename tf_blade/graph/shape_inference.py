@@ -29,8 +29,10 @@ _FORWARD_HANDLE = frozenset({"Identity", "Enter"})
 
 
 class TypeFact(Protocol):
-    """An output's shape."""
+    """An output's element type and shape."""
 
+    @property
+    def dtype(self) -> DType: ...
     @property
     def shape(self) -> Shape: ...
 
@@ -142,6 +144,8 @@ class _Inference:
         for tensor, type_, value in zip(node.outputs, facts.types, facts.values, strict=True):
             tensor.shape = self._current(type_.shape) if renamed else type_.shape
             tensor.value = self._current_content(value) if renamed else value
+            if tensor.dtype in (DType.RESOURCE, DType.VARIANT):  # what it stands for
+                tensor.shape, tensor.handle = (), (type_.dtype, tensor.shape)
         return facts.unifications
 
     def _set_argument(self, node: Node) -> None:
@@ -154,6 +158,8 @@ class _Inference:
 
     def _set_unknown(self, tensor: Tensor) -> None:
         known = self._static.get(tensor)
+        if tensor.dtype == DType.VARIANT:
+            tensor.handle = None
         if known is None:
             tensor.shape = None
         else:

@@ -9,12 +9,13 @@ from tf_blade.clusters.device import device_type
 from tf_blade.dtypes import DType
 from tf_blade.errors import Unsupported
 from tf_blade.graph.graph import ARG_OP, Graph, Node
-from tf_blade.passes.effects import HANDLES, Effect, Effects
+from tf_blade.passes.effects import HANDLES, Effect, Effects, has_tf1_control_flow
 from tf_blade.stages import Backend, Verdict
 from tf_blade.support.state import contested_reads
 
-# What no engine takes whatever a backend says: these values live on the host and have no size.
-_HOST_TYPES = frozenset({DType.STRING, DType.VARIANT})
+# Ops whose functions an engine can hold. Plain calls are none: what is called from one place has been inlined, and what
+# is called from several gets engines once, for all of them.
+_CONTROL = frozenset({"Case", "If", "StatelessCase", "StatelessIf", "StatelessWhile", "While"})
 _log = observe.logger("support")
 _READS = frozenset({"ReadVariableOp", "ResourceGather", "ResourceGatherNd"})
 
@@ -61,17 +62,50 @@ def _why_never(node: Node, effects: Effects, contested: Mapping[Node, str]) -> s
     tensors = (*node.inputs, *node.outputs)
     if any(tensor.dtype.is_ref for tensor in tensors):
         return "it works on references"
-    if any(True for _ in node.functions()):
-        return "it calls functions"
+    reason = _why_not_functions(node, effects)
+    if reason:
+        return reason
     for tensor in tensors:
-        if tensor.dtype in _HOST_TYPES:
+        if tensor.dtype == DType.STRING or (tensor.dtype == DType.VARIANT and tensor.handle is None):
             return f"tensor {tensor.name} is of type {tensor.dtype.name.lower()}"
     if effects.of(node) == Effect.WRITES:
         return "it changes state"
-    if effects.of(node) == Effect.READS and node.op not in _READS:
+    if not _reads_variables_only(node, effects):
         return "it reads state that is no variable"
     if node in contested:
         return f"{contested[node]} may write the variable that it reads"
     if device_type(node.device) not in ("", "CPU"):
         return f"the model places it on {node.device}"
     return ""
+
+
+def _why_not_functions(node: Node, effects: Effects) -> str:
+    """Why an engine cannot hold the functions that a node calls, or ""."""
+    called = list(node.functions())
+    if not called:
+        return ""
+    if node.op not in _CONTROL:
+        return "it calls functions"
+    missing = next((item.name for item in called if item.name not in node.bodies), "")
+    if missing:
+        return f"function {missing} cannot be read"
+    for body in node.bodies.values():
+        for inner in body.nodes:
+            if device_type(inner.device) not in ("", "CPU"):
+                return f"the model places {inner.name} on {inner.device}"
+            if has_tf1_control_flow(body):
+                return f"function {body.name} holds branches or loops made of single nodes"
+            reason = _why_not_functions(inner, effects) if inner.op in _CONTROL else ""
+            if reason:
+                return reason
+    return ""
+
+
+def _reads_variables_only(node: Node, effects: Effects) -> bool:
+    """Whether all that a node reads of the world, through functions too, are variables."""
+    if effects.of(node) != Effect.READS or node.op in _READS:
+        return True
+    bodies = effects.bodies_of(node)
+    if not bodies:
+        return False
+    return all(_reads_variables_only(inner, effects) for body in bodies for inner in body.nodes)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection, Sequence
 
 from tf_blade.backends.disc import passes, toolchain
-from tf_blade.backends.disc.codegen import library
+from tf_blade.backends.disc.codegen import library, regions
 from tf_blade.backends.disc.codegen.binding import bind_symbols, late_checks
 from tf_blade.backends.disc.codegen.dims import DimTable
 from tf_blade.backends.disc.codegen.kernel import Context
@@ -18,6 +18,8 @@ from tf_blade.backends.disc.fusion.decompose import decompose
 from tf_blade.backends.disc.fusion.plan import Plan, Planner
 from tf_blade.backends.disc.ir.values import Module, Value
 from tf_blade.settings import Settings
+
+del regions  # imported for its emitters
 
 
 @dataclasses.dataclass(frozen=True)

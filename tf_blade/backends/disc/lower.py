@@ -13,7 +13,7 @@ from tf_blade.backends.disc import ops
 from tf_blade.backends.disc.ir.builder import Builder
 from tf_blade.backends.disc.ir.spec import SPECS
 from tf_blade.backends.disc.ir.values import Module, TensorType, Value, postorder
-from tf_blade.backends.disc.ops.base import RULES, OpContext
+from tf_blade.backends.disc.node import lower_node
 from tf_blade.dtypes import DType
 from tf_blade.errors import Unsupported
 from tf_blade.graph.graph import ARG_OP, Graph, Node, Tensor
@@ -73,7 +73,7 @@ def _probe(builder: Builder, tensor: Tensor) -> Value:
 
 
 def type_of(tensor: Tensor) -> tuple[DType, Shape]:
-    """Element type and shape of a tensor; of the variable, for a handle.
+    """Element type and shape of a tensor; of the variable, for a handle; of all elements stacked, for a list.
 
     Raises:
         Unsupported: the rank is unknown, or the type is none that DISC computes with.
@@ -84,31 +84,6 @@ def type_of(tensor: Tensor) -> tuple[DType, Shape]:
     if shape is None:
         raise Unsupported(f"the rank of input {tensor.name} is unknown")
     return dtype, shape
-
-
-def lower_node(builder: Builder, node: Node, inputs: Sequence[Value]) -> list[Value]:
-    """The IR values of the node's outputs.
-
-    Raises:
-        Unsupported: there is no rule, or the rule refuses.
-    """
-    rule = RULES.get(node.op)
-    if rule is None:
-        raise Unsupported(f"no rule for op {node.op}", node.name)
-    for name, accepted in rule.types.items():
-        dtype = node.attrs.get(name)
-        if dtype not in accepted:
-            spelled = dtype.name.lower() if isinstance(dtype, DType) else repr(dtype)
-            raise Unsupported(f"{node.op} with {name}={spelled}", node.name)
-    try:
-        result = rule.lower(OpContext(builder, node, list(inputs)))
-    except Unsupported as error:
-        raise Unsupported(error.reason, node.name) from error
-    values = [result] if isinstance(result, Value) else list(result)
-    for value, tensor in zip(values, node.outputs, strict=True):
-        if value.dtype != tensor.dtype:
-            raise Unsupported(f"lowering gave {value.dtype.name.lower()} for {tensor.dtype.name.lower()}", node.name)
-    return values
 
 
 def lower_graph(graph: Graph, *, name: str, weights: frozenset[str] = frozenset()) -> Module:
@@ -165,6 +140,8 @@ def _lower_once(
     for node in graph.inputs:
         tensor = node.outputs[0]
         dtype, shape = type_of(tensor)
+        if tensor.dtype == DType.VARIANT:
+            raise Unsupported(f"input {tensor.name} is a list")
         weight = tensor.handle is not None or node.name in weights
         content = None if tensor.value is None else _substitute_all(tensor.value, mapping)
         shape = tuple(symbolic.substitute(dim, mapping) for dim in shape)

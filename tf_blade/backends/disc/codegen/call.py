@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from tf_blade.backends.disc.codegen.kernel import NAME, Kernel, WorkSpace
-from tf_blade.backends.disc.ir.values import Value
+from tf_blade.backends.disc.ir.values import Op, Value
 from tf_blade.symbolic import Dim
 
 
@@ -56,6 +56,7 @@ class Call:
         definitions: what the statements use.
         heavy: whether to look for cancellation first.
         found: Dims whose values the statements leave in `found[0]`, `found[1]`, … (see `OpSpec.found`).
+        tag: the library op that the call computes; None for generated kernels.
     """
 
     statements: tuple[str, ...]
@@ -63,6 +64,7 @@ class Call:
     definitions: tuple[Definition, ...]
     heavy: bool = False
     found: tuple[Dim, ...] = ()
+    tag: Op | None = None
 
 
 def call_of(kernel: Kernel, units: str) -> Call:

@@ -35,6 +35,13 @@ class DimTable:
         """The late symbols that a field's value follows from."""
         return self._needs.get(name, frozenset())
 
+    def fork(self) -> DimTable:
+        """A copy, for trials whose fields are not wanted."""
+        copy = DimTable()
+        copy._fields, copy._lines = dict(self._fields), list(self._lines)
+        copy._symbols, copy._raw, copy._needs = dict(self._symbols), dict(self._raw), dict(self._needs)
+        return copy
+
     def bind(self, symbol: sympy.Symbol, source: str) -> str:
         """Makes a symbol known, read from the C++ expression `source`."""
         name = re.sub(r"\W", "_", str(symbol.name))

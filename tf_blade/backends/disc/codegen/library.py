@@ -12,6 +12,7 @@ from tf_blade.backends.disc.codegen.affine import Atom, Lin, count, dim_equal, v
 from tf_blade.backends.disc.codegen.body import Body, widen
 from tf_blade.backends.disc.codegen.call import NAME, Argument, Call, Definition, Packed
 from tf_blade.backends.disc.codegen.ctypes_ import storage
+from tf_blade.backends.disc.codegen.dims import DimTable
 from tf_blade.backends.disc.codegen.elements import Elements, wide_load, wide_store
 from tf_blade.backends.disc.codegen.index import Index
 from tf_blade.backends.disc.codegen.kernel import Context, Pointers, renderer
@@ -52,6 +53,11 @@ class LibraryContext:
         """A Dim as a C++ expression for statements."""
         return self._context.table.c(dim)
 
+    @property
+    def table(self) -> DimTable:
+        """The program's Dims."""
+        return self._context.table
+
     def is_weight(self, value: Value) -> bool:
         """Whether the value is the same in every call, so that `packed` may take it."""
         return value in self._weights
@@ -83,7 +89,7 @@ class LibraryContext:
 
     def call(self, *statements: str, heavy: bool = True, found: Sequence[Dim] = ()) -> Call:
         """The finished call; the context is ready for another."""
-        call = Call(statements, tuple(self._arguments), tuple(self._definitions), heavy, tuple(found))
+        call = Call(statements, tuple(self._arguments), tuple(self._definitions), heavy, tuple(found), self.op)
         self._arguments.clear()
         self._definitions.clear()
         return call

@@ -71,7 +71,7 @@ class SourceWriter:
 
     # --- dimensions -----------------------------------------------------------------------------------------------
     def _dims(self) -> list[str]:
-        shapes = [value.shape for op in self.module.ops() for value in op.results]
+        shapes = [value.shape for op in self.module.all_ops() for value in op.results]
         dynamic = dict.fromkeys(dim for shape in shapes for dim in shape if not isinstance(dim, int))
         for dim in dynamic:
             self.table.field(dim)
@@ -361,6 +361,8 @@ _HEADERS = {
     "stitch_rows(ral": "partition.h",
     "unique_find(": "unique.h",
     "where_count(ral": "where.h",
+    "LoopMemory ": "loop.h",
+    "update_row(ral": "loop.h",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tf_blade.backends.disc.ir.spec import SPECS
+from tf_blade.backends.disc.ir.specs_control import REGION_KINDS
 from tf_blade.backends.disc.ir.values import Op, Value
 from tf_blade.symbolic import is_static
 
@@ -18,6 +19,8 @@ def weight_values(ops: Iterable[Op]) -> set[Value]:
     for op in ops:
         if op.kind == "parameter":
             fixed = bool(op.attrs["weight"]) and is_static(op.result.shape)
+        elif op.kind in REGION_KINDS:
+            fixed = False  # init has no cancellation, and whoever runs a loop should be able to end it
         else:
             fixed = all(value in found for value in op.operands) and _is_static(op)
         if fixed:

@@ -13,6 +13,7 @@ import numpy as np
 from tf_blade.backends.disc.codegen.ctypes_ import HALF_TYPES
 from tf_blade.backends.disc.ir.builder import Builder
 from tf_blade.backends.disc.ir.values import Module, Op, Value
+from tf_blade.backends.disc.passes.regions import map_regions
 from tf_blade.dtypes import DType
 
 Handler = Callable[[Builder, Op, "list[Value]"], Value]
@@ -27,7 +28,10 @@ def decompose(module: Module, kept: frozenset[str]) -> Module:
             continue
         operands = [mapping[value] for value in op.operands]
         handler = _HANDLERS.get(op.kind)
-        if handler is not None and op.kind not in kept:
+        if op.regions():
+            attrs = map_regions(op.attrs, lambda region: _region(region, kept))
+            mapping.update(zip(op.results, builder.rebuild(op, operands, **attrs).results, strict=True))
+        elif handler is not None and op.kind not in kept:
             mapping[op.result] = handler(builder, op, operands)
         elif op.kind in _WIDENED and op.results[0].dtype in HALF_TYPES:
             mapping[op.result] = _widened(builder, op, operands)
@@ -39,6 +43,12 @@ def decompose(module: Module, kept: frozenset[str]) -> Module:
     builder.parameters, builder.constraints = list(module.parameters), list(module.constraints)
     builder.binders = [mapping[value] for value in module.binders]
     return builder.module(module.name, [mapping[value] for value in module.results])
+
+
+def _region(region: Module, kept: frozenset[str]) -> Module:
+    """A region's constraints are the outer module's, and composites make no new ones."""
+    result = decompose(region, kept)
+    return Module(result.name, result.parameters, result.results)
 
 
 _WIDENED = frozenset({"dot", "conv2d", "conv2d_transpose", "pool2d", "attention", "cumulative"})

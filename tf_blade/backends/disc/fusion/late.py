@@ -33,6 +33,7 @@ def named_dims(op: Op) -> list[Dim]:
     for name in SPECS[op.kind].dim_attrs:
         attr = op.attrs[name]
         dims.extend(attr if isinstance(attr, tuple) else (attr,))
+    dims.extend(dim for region in op.regions() for inner in region.ops() for dim in named_dims(inner))
     return dims
 
 

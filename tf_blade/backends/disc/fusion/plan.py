@@ -105,7 +105,8 @@ class Planner:
 
     def _add_library(self, op: Op) -> None:
         ops, output = grow_epilogue(op, self.users, self.roots, self.member, self.position)
-        group = Group(op.kind, [output], dict.fromkeys(ops), op)
+        outputs = [output] if len(op.results) == 1 else list(op.results)
+        group = Group(op.kind, outputs, dict.fromkeys(ops), op)
         self._join(group, ops)
         self.groups.append(group)
         self.required.update(op.operands)

@@ -29,6 +29,7 @@ class Builder:
         constraints: conditions the ops made so far rely on.
         unifications: (symbol, dimension) pairs assumed equal, from broadcasts of two unknown dimensions and the like.
             Whoever drives the lowering may substitute them in the inputs and lower again; the constraints stay true.
+        depth: how many functions deep the lowering is.
         binders: first results of the ops that find dimensions when they run, in order.
         late: the symbols made for such dimensions, in order.
 
@@ -43,6 +44,7 @@ class Builder:
         self.constraints: list[Constraint] = []
         self.unifications: list[tuple[sympy.Symbol, Dim]] = []
         self.parameters: list[Value] = []
+        self.depth = 0
 
     # --- sources --------------------------------------------------------------------------------------------------
     def parameter(
@@ -304,6 +306,50 @@ class Builder:
         operands = tuple(item for item in (q, k, v, mask) if item is not None)
         attrs = {"scale": float(scale), "mask": mask is not None, "swapped": (False, False, False, False)}
         return self._make("attention", operands, attrs)
+
+    # --- regions --------------------------------------------------------------------------------------------------
+    def region(self) -> Builder:
+        """A builder for a region of this module; see `finish_region`."""
+        inner = Builder()
+        inner.depth = self.depth + 1
+        return inner
+
+    def finish_region(self, inner: Builder, name: str, results: Sequence[Value]) -> Module:
+        """The region that `inner` has built: what its ops assume, this module assumes.
+
+        Raises:
+            Unsupported: an op finds a dimension when it runs, each time another one.
+        """
+        if inner.late:
+            raise Unsupported("an op in a loop, branch or call finds the size of its result")
+        for item in inner.constraints:
+            self._constrain(item.kind, item.a, item.b)
+        self.unifications += inner.unifications
+        return Module(name, list(inner.parameters), list(results))
+
+    def while_loop(
+        self,
+        cond: Module,
+        body: Module,
+        carried: Sequence[Value],
+        captured: Sequence[Value],
+        *,
+        entered: bool = False,
+        trips: Dim | None = None,
+    ) -> tuple[Value, ...]:
+        """The carried values at the end; see the spec."""
+        attrs = {"cond": cond, "body": body, "carried": len(carried), "entered": entered, "trips": trips}
+        return self._make_op("while", (*carried, *captured), attrs).results
+
+    def switch(self, index: Value, branches: Sequence[Module], captured: Sequence[Value]) -> tuple[Value, ...]:
+        """The results of the branch that an int32 chooses; of the last one where there is no such branch."""
+        return self._make_op("switch", (index, *captured), {"branches": tuple(branches)}).results
+
+    def update_row(self, x: Value, index: Value, row: Value) -> Value:
+        """x with x[index] = row; an index out of range is an error of the call."""
+        for a, b in zip(x.shape[1:], row.shape, strict=True):
+            self.require_equal(a, b)
+        return self._make("update_row", (x, index, self.reshape(row, x.shape[1:])), {})
 
     # --- dimensions -----------------------------------------------------------------------------------------------
     def late_dim(self, name: str, *, signed: bool = False) -> Dim:

@@ -4,18 +4,19 @@ against.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tf_blade import symbolic
-from tf_blade.backends.disc.ir.spec import SPECS
+from tf_blade.backends.disc.ir.spec import SPECS, CallRefusedError
 from tf_blade.backends.disc.ir.values import Constraint, Module, Op, Value
 from tf_blade.symbolic import Dim
 
 
-class GuardError(Exception):
+class GuardError(CallRefusedError):
     """The inputs break a constraint of the module; the executable would refuse the call."""
 
 
@@ -23,10 +24,16 @@ def run(module: Module, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The results of the module for one array a parameter.
 
     Raises:
-        GuardError: the inputs do not have the parameters' shapes, or break a constraint.
+        CallRefusedError: the inputs do not have the parameters' shapes, break a constraint, or an op refuses them.
     """
     env = bind(module, inputs)
     pending = check_known(module.constraints, env)
+    return _execute(module, inputs, env, pending)
+
+
+def _execute(
+    module: Module, inputs: Sequence[np.ndarray], env: dict[str, int], pending: list[Constraint]
+) -> list[np.ndarray]:
     values: dict[Value, np.ndarray] = {}
     for op in module.ops():
         if op.kind == "parameter":
@@ -99,8 +106,8 @@ def check(item: Constraint, env: Mapping[str, int]) -> None:
         raise GuardError(f"{item} with {a}, {b}")
 
 
-def _evaluated(op: Op, env: Mapping[str, int]) -> dict[str, Any]:
-    attrs = dict(op.attrs)
+def _evaluated(op: Op, env: dict[str, int]) -> dict[str, Any]:
+    attrs = {name: _runnable(value, env) for name, value in op.attrs.items()}
     for name in SPECS[op.kind].dim_attrs:
         value = attrs[name]
         if isinstance(value, tuple):
@@ -108,6 +115,15 @@ def _evaluated(op: Op, env: Mapping[str, int]) -> dict[str, Any]:
         else:
             attrs[name] = symbolic.evaluate(value, env)
     return attrs
+
+
+def _runnable(value: Any, env: dict[str, int]) -> Any:
+    """A region as a function of arrays; everything else as it is."""
+    if isinstance(value, Module):
+        return functools.partial(_execute, value, env=env, pending=[])
+    if isinstance(value, tuple):
+        return tuple(_runnable(item, env) for item in value)
+    return value
 
 
 def _check_type(op: Op, value: Value, array: np.ndarray, env: Mapping[str, int]) -> None:

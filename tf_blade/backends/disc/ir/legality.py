@@ -22,6 +22,8 @@ def check(module: Module) -> None:
         if op.kind == "parameter" and op not in known:
             raise LegalityError(f"{op} is no parameter of module {module.name}")
         _check_op(op)
+        for region in op.regions():
+            check(region)
 
 
 def _check_op(op: Op) -> None:

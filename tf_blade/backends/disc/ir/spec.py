@@ -2,7 +2,8 @@
 
 `infer` maps operand types and attributes to result types and raises `ValueError` when they are illegal; the builder
 uses it to make ops and the legality check to examine them. `reference` computes the results in NumPy; attributes that
-hold Dims arrive evaluated to ints. The families register themselves: see `specs_*.py`, imported at the end.
+hold Dims arrive evaluated to ints, modules as functions from arrays to a list of arrays. The families register
+themselves: see `specs_*.py`, imported at the end.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ Infer = Callable[[Sequence[TensorType], Attrs], Sequence[TensorType]]
 Reference = Callable[[Sequence[np.ndarray], Attrs], Sequence[np.ndarray]]
 Flops = Callable[[Op], Dim]
 Found = Callable[[Sequence[np.ndarray]], Sequence[int]]
+
+
+class CallRefusedError(Exception):
+    """An executable would leave this call to TensorFlow."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,9 +101,16 @@ def require(condition: bool, message: str) -> None:
 
 def load_families() -> None:
     """Imports the files that fill SPECS. Importing one twice changes nothing."""
-    from tf_blade.backends.disc.ir import specs_composite, specs_dynamic, specs_math, specs_movement, specs_segments
+    from tf_blade.backends.disc.ir import (
+        specs_composite,
+        specs_control,
+        specs_dynamic,
+        specs_math,
+        specs_movement,
+        specs_segments,
+    )
 
-    del specs_composite, specs_dynamic, specs_math, specs_movement, specs_segments
+    del specs_composite, specs_control, specs_dynamic, specs_math, specs_movement, specs_segments
 
 
 load_families()

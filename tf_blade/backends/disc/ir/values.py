@@ -66,6 +66,12 @@ class Op:
         (value,) = self.results
         return value
 
+    def regions(self) -> tuple[Module, ...]:
+        """The modules among the attributes."""
+        found = [value for name, value in sorted(self.attrs.items()) if isinstance(value, Module)]
+        lists = [value for name, value in sorted(self.attrs.items()) if isinstance(value, tuple)]
+        return (*found, *(item for value in lists for item in value if isinstance(item, Module)))
+
     def __repr__(self) -> str:
         operands = ", ".join(f"%{value.op.uid}" for value in self.operands)
         return f"%{self.uid} = {self.kind}({operands}) {self.attrs} : {', '.join(str(v.type) for v in self.results)}"
@@ -124,7 +130,7 @@ class Constraint:
     b: Dim
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Module:
     """A computation: `results` from `parameters`.
 
@@ -146,6 +152,10 @@ class Module:
     def ops(self) -> list[Op]:
         """All ops that the results need, all parameters and binders, operands and binders first; deterministic."""
         return list(postorder([*self.parameters, *self.binders, *self.results]))
+
+    def all_ops(self) -> list[Op]:
+        """The same, and the ops of all regions."""
+        return [item for op in self.ops() for item in (op, *(x for region in op.regions() for x in region.all_ops()))]
 
     def text(self) -> str:
         """The module for people to read. Two modules of equal text compute the same."""
@@ -172,6 +182,10 @@ def _attr_text(value: Any) -> str:
     if isinstance(value, np.ndarray):
         digest = hashlib.sha256(value.tobytes()).hexdigest()[:32]
         return f"<{value.dtype}{list(value.shape)} {value.reshape(-1)[:8].tolist()} {digest}>"
+    if isinstance(value, Module):
+        return value.text().replace("\n", "\n    ")
+    if isinstance(value, tuple) and any(isinstance(item, Module) for item in value):
+        return f"({', '.join(map(_attr_text, value))})"
     return str(value)
 
 

@@ -23,6 +23,8 @@ FAMILIES = (
     "fused",
     "dynamic_sizes",
     "detection",
+    "lists",
+    "control",
 )
 
 for _family in FAMILIES:

@@ -21,7 +21,8 @@ from tf_blade.backends.disc.ir.builder import Builder
 from tf_blade.backends.disc.ir.values import Value
 from tf_blade.dtypes import DType
 from tf_blade.errors import Unsupported
-from tf_blade.graph.graph import Node
+from tf_blade.graph.attributes import FunctionAttr
+from tf_blade.graph.graph import Graph, Node
 from tf_blade.symbolic import Dim, Shape
 
 Rule = Callable[["OpContext"], "Value | Sequence[Value]"]
@@ -76,6 +77,26 @@ class OpContext:
         """A list(int) attribute."""
         values = self.node.attrs.get(name, [])
         return tuple(int(item) for item in values) if isinstance(values, list) else ()
+
+    def body(self, name: str) -> Graph:
+        """The function that an attribute names.
+
+        Raises:
+            Unsupported: it is not at hand.
+        """
+        target = self.node.attrs.get(name)
+        return self._body_of(target)
+
+    def bodies(self, name: str) -> list[Graph]:
+        """The functions of a list attribute."""
+        targets = self.node.attrs.get(name)
+        return [self._body_of(item) for item in targets] if isinstance(targets, list) else []
+
+    def _body_of(self, target: Any) -> Graph:
+        found = self.node.bodies.get(target.name) if isinstance(target, FunctionAttr) else None
+        if found is None:
+            raise Unsupported(f"the function {getattr(target, 'name', target)} is not at hand")
+        return found
 
     def const(self, index: int) -> np.ndarray:
         """The content of an input that must be known when compiling.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tf_blade.backends.disc.ir.values import Value
 from tf_blade.backends.disc.ops.base import OpContext, op
-from tf_blade.dtypes import ALL
+from tf_blade.dtypes import ALL, DType
 from tf_blade.errors import Unsupported
 from tf_blade.graph.attributes import TensorAttr
 
@@ -20,8 +20,15 @@ def const(ctx: OpContext) -> Value:
     return ctx.b.constant(value.array)
 
 
-@op("Identity", "StopGradient", "PreventGradient", "Snapshot", types={"T": ALL})
+@op("Identity", types={"T": ALL | {DType.RESOURCE, DType.VARIANT}})
 def identity(ctx: OpContext) -> Value:
+    """Of lists too, and of variables' handles where an engine need not give them to others: in loops and branches."""
+    ctx.require(ctx.attr("T") != DType.RESOURCE or ctx.b.depth > 0, "it only names a resource")
+    return ctx.inputs[0]
+
+
+@op("StopGradient", "PreventGradient", "Snapshot", types={"T": ALL})
+def snapshot(ctx: OpContext) -> Value:
     return ctx.inputs[0]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable
 
@@ -15,6 +16,7 @@ from tf_blade.backends.disc.passes import (
     fold_scale,
     layer_norm,
     pointwise,
+    regions,
     siblings,
     softmax,
 )
@@ -25,6 +27,7 @@ _log = logger("disc.ir")
 Pass = Callable[[Module], Module]
 
 PASSES: tuple[tuple[str, Pass], ...] = (
+    ("hoist", regions.hoist),
     ("canonicalize", canonicalize.run),
     ("common-subexpressions", common_subexpressions.run),
     ("pointwise-functions", pointwise.run),
@@ -36,6 +39,7 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     ("siblings", siblings.run),
     ("canonicalize-again", canonicalize.run),
     ("common-subexpressions-again", common_subexpressions.run),
+    ("prune", regions.prune),
 )
 
 
@@ -46,7 +50,10 @@ def run(module: Module, *, debug: bool = False, observe: Callable[[str, Module],
         LegalityError: in debug, when a pass made an illegal module.
     """
     _show("before", module)
-    for name, step in PASSES:
+    for name, step in (
+        *PASSES,
+        ("regions", lambda outer: regions.run_inside(outer, functools.partial(run, debug=debug))),
+    ):
         module = step(module)
         if debug:
             legality.check(module)

@@ -74,7 +74,11 @@ def is_weight_only(value: Value, memo: dict[Op, bool]) -> bool:
     elif value.kind == "constant":
         result = True
     else:
-        result = bool(value.op.operands) and all(is_weight_only(item, memo) for item in value.op.operands)
+        result = (
+            bool(value.op.operands)
+            and not value.op.regions()
+            and all(is_weight_only(item, memo) for item in value.op.operands)
+        )
         result = result and all(isinstance(dim, int) for dim in value.shape)
     memo[value.op] = result
     return result

@@ -13,6 +13,8 @@ from tests.ops.functions import Lowered
 from tests.ops.harness import assert_close
 from tf_blade.backends.disc.harness import ExecutionError, GuardRefused
 from tf_blade.backends.disc.ir.spec import CallRefusedError
+from tf_blade.backends.disc.ops import control, lists
+from tf_blade.backends.disc.ops.base import RULES
 from tf_blade.errors import Unsupported
 
 Shapes = Sequence[tuple[int, ...]]
@@ -118,6 +120,18 @@ def beam_search(scores: tf.Tensor, n: tf.Tensor) -> tf.Tensor:
     return tf.while_loop(more, body, [0, start, first, tf.zeros([width], tf.bool)])
 
 
+def stack_of_items(x: tf.Tensor, n: tf.Tensor) -> tf.Tensor:
+    """A list that grows and shrinks outside of loops; functions called from a branch and from a function."""
+    items = tf.raw_ops.EmptyTensorList(element_shape=tf.constant([-1]), max_num_elements=-1, element_dtype=tf.float32)
+    for scale in (1.0, 2.0, 3.0):
+        items = tf.raw_ops.TensorListPushBack(input_handle=items, tensor=x * scale)
+    items, last = tf.raw_ops.TensorListPopBack(input_handle=items, element_shape=[-1], element_dtype=tf.float32)
+    twice = tf.function(lambda y: y + y, autograph=False)
+    result = tf.raw_ops.TensorListStack(input_handle=items, element_shape=tf.constant([-1]), element_dtype=tf.float32)
+    length = tf.raw_ops.TensorListLength(input_handle=items)
+    return result, last, length, tf.cond(n > 1, lambda: twice(twice(x)), lambda: x)
+
+
 Case = tuple[Callable[..., Any], tf.TensorSpec, Shapes]
 CASES: tuple[Case, ...] = (
     (counted, floats(None, None), [(0, 3), (1, 1), (5, 4)]),
@@ -127,10 +141,32 @@ CASES: tuple[Case, ...] = (
     (arrays, floats(None, 3), [(1, 3), (6, 3)]),
     (rewritten, floats(None, 5), [(2, 5)]),
     (beam_search, floats(8), [(8,)]),
+    (stack_of_items, floats(None), [(0,), (3,)]),
 )
 
 
+# The same as the ops without the prefix, for functions that have an effect or read a variable.
+STATEFUL = {
+    "Case": "StatelessCase",
+    "If": "StatelessIf",
+    "While": "StatelessWhile",
+    "StatefulPartitionedCall": "PartitionedCall",
+}
+
+
 class ControlTest(parameterized.TestCase):
+    def test_every_rule_is_in_a_case(self) -> None:
+        seen: set[str] = set()
+        for fn, spec, _ in CASES:
+            graph_def = tf.function(fn, input_signature=[spec, NUMBER]).get_concrete_function().graph.as_graph_def()
+            nodes = [*graph_def.node, *(node for function in graph_def.library.function for node in function.node_def)]
+            seen.update(node.op for node in nodes)
+        rules = [name for name, rule in RULES.items() if rule.lower.__module__ in (control.__name__, lists.__name__)]
+        self.assertNotEmpty(rules)
+        self.assertContainsSubset(
+            {STATEFUL.get(name, name) for name in rules}, seen | {STATEFUL.get(n, n) for n in seen}
+        )
+
     @parameterized.named_parameters((case[0].__name__, *case) for case in CASES)
     def test_like_tensorflow(self, fn: Callable[..., Any], spec: tf.TensorSpec, shapes: Shapes) -> None:
         lowered = Lowered(fn, [spec, NUMBER])

@@ -18,6 +18,7 @@ from tests.ops import (
 )
 from tests.ops.harness import OpCase, trace
 from tf_blade.backends.disc import lower
+from tf_blade.backends.disc.ops import control, lists
 from tf_blade.backends.disc.ops.base import RULES
 from tf_blade.errors import Unsupported
 
@@ -68,8 +69,11 @@ class CoverageTest(parameterized.TestCase):
         self.assertIn(op, {node.op for node in trace(rows[0])[1].nodes})
 
     def test_no_rule_without_a_row(self) -> None:
+        """Rules of functions and lists, which take several ops to say anything, have cases in control_test.py."""
         names = {case.name for case in TABLES}
-        rowless = [op for op in RULES if not any(name == op or name.startswith(f"{op}_") for name in names)]
+        elsewhere = (control.__name__, lists.__name__)
+        rules = [op for op, rule in RULES.items() if rule.lower.__module__ not in elsewhere]
+        rowless = [op for op in rules if not any(name == op or name.startswith(f"{op}_") for name in names)]
         self.assertSequenceEqual(rowless, [])
 
     def test_no_rule_refuses_with_a_reason(self) -> None:

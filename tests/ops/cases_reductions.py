@@ -95,7 +95,6 @@ def _axis_rows() -> Iterator[OpCase]:
             _reduce(name, [-1]),
             (Arg(tf.bool, ("n", 20), cycle(*[name == "All"] * 66, name != "All")),),
         )
-    yield OpCase("Mean_int8", _reduce("Mean", [0]), (Arg(tf.int8, ("n",)),), refusal="T=int8")
     for t in FLOATS:
         yield OpCase(f"L2Loss_{t.name}", lambda x: raw.L2Loss(t=x), (Arg(t, ("n", 3)),), _loose(t), sizes=SIZES)
     yield OpCase("L2Loss_scalar", lambda x: raw.L2Loss(t=x), (f32(),))

@@ -15,14 +15,55 @@ struct Add {
   static BLADE_ALWAYS_INLINE T of(T a, T b) {
     return fn_add(a, b);
   }
-  static constexpr int kIdentity = 0;
+  template <class T>
+  static BLADE_ALWAYS_INLINE T identity() {
+    return static_cast<T>(0);
+  }
 };
 struct Multiply {
   template <class T>
   static BLADE_ALWAYS_INLINE T of(T a, T b) {
     return fn_mul(a, b);
   }
-  static constexpr int kIdentity = 1;
+  template <class T>
+  static BLADE_ALWAYS_INLINE T identity() {
+    return static_cast<T>(1);
+  }
+};
+struct Subtract {
+  template <class T>
+  static BLADE_ALWAYS_INLINE T of(T a, T b) {
+    return fn_sub(a, b);
+  }
+};
+struct Largest {
+  template <class T>
+  static BLADE_ALWAYS_INLINE T of(T a, T b) {
+    return fn_maximum(a, b);
+  }
+};
+struct Smallest {
+  template <class T>
+  static BLADE_ALWAYS_INLINE T of(T a, T b) {
+    return fn_minimum(a, b);
+  }
+};
+// log(exp(a) + exp(b)), of half types in float.
+struct LogSumExp {
+  template <class T>
+  static BLADE_ALWAYS_INLINE T of(T a, T b) {
+    if constexpr (IsHalf<T>::value) {
+      return fn_convert<T>(of(to_float(a), to_float(b)));
+    } else {
+      const T larger = fn_maximum(a, b);
+      const T smaller = fn_minimum(a, b);
+      return fn_is_finite(larger) ? larger + fn_log1p(fn_exp(smaller - larger)) : larger;
+    }
+  }
+  template <class T>
+  static BLADE_ALWAYS_INLINE T identity() {
+    return fn_convert<T>(-math::Limits<float>::kInf);
+  }
 };
 struct Replace {
   template <class T>
@@ -43,7 +84,7 @@ BLADE_NOINLINE void cumulative(const BladeRal* ral, const T* x, T* y, int64_t ou
       const int64_t first = unit % blocks * kColumns;
       const int64_t columns = min64(kColumns, inner - first);
       const int64_t base = unit / blocks * length * inner + first;
-      for (int64_t j = 0; j < columns; ++j) totals[j] = static_cast<T>(Combine::kIdentity);
+      for (int64_t j = 0; j < columns; ++j) totals[j] = Combine::template identity<T>();
       for (int64_t i = 0; i < length; ++i) {
         const int64_t row = base + (reverse ? length - 1 - i : i) * inner;
         for (int64_t j = 0; j < columns; ++j) {

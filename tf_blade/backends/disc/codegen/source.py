@@ -356,6 +356,7 @@ _HEADERS = {
     "nms_with_overlaps(ral": "nms.h",
     "pack_b(ral": "gemm.h",
     "pool2d<": "pool.h",
+    "search_sorted<": "search.h",
     "partition_count(ral": "partition.h",
     "segment_rows(ral": "segment.h",
     "stitch_rows(ral": "partition.h",

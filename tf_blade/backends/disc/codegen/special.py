@@ -22,7 +22,7 @@ def _flag(value: bool) -> str:
 def cumulative(context: LibraryContext) -> Call:
     op = context.op
     kind = register_type(op.result.dtype)
-    fn = "Add" if op.attrs["kind"] == "sum" else "Multiply"
+    fn = {"sum": "Add", "prod": "Multiply", "logsumexp": "LogSumExp"}[op.attrs["kind"]]
     flags = f"{_flag(op.attrs['exclusive'])}, {_flag(op.attrs['reverse'])}"
     x, y = context.pointer(op.operands[0]), context.pointer(context.output)
     axis = _axis(context, op.attrs["axis"])
@@ -45,13 +45,23 @@ def topk(context: LibraryContext) -> Call:
     return context.call(f"code = topk(ral, {', '.join([*pointers, *sizes])});")
 
 
+_COMBINE = {
+    "update": "Replace",
+    "add": "Add",
+    "sub": "Subtract",
+    "mul": "Multiply",
+    "max": "Largest",
+    "min": "Smallest",
+}
+
+
 @emitter("scatter")
 def scatter(context: LibraryContext) -> Call:
     op = context.op
     x, indices, updates = op.operands
     depth = int(indices.shape[-1])
     limits = ", ".join(context.dim(dim) for dim in x.shape[:depth]) or "0"
-    mode = "Add" if op.attrs["mode"] == "add" else "Replace"
+    mode = _COMBINE[op.attrs["mode"]]
     pointers = ", ".join(context.pointer(value) for value in (x, indices, updates, context.output))
     sizes = ", ".join(context.dim(item) for item in (count(indices.shape[:-1]), count(x.shape[depth:]), count(x.shape)))
     return context.call(

@@ -203,7 +203,7 @@ class Builder:
         return self._make("gather_nd", (x, indices), {"batch_dims": batch_dims})
 
     def scatter(self, x: Value, indices: Value, updates: Value, mode: str) -> Value:
-        """tf.tensor_scatter_nd_update / _add by mode."""
+        """tf.tensor_scatter_nd_update, _add, … by mode: update add sub mul max min."""
         return self._make("scatter", (x, indices, updates), {"mode": mode})
 
     # --- reductions, products, images, composites -----------------------------------------------------------------
@@ -224,6 +224,10 @@ class Builder:
         """Values and indices of the k largest along the last axis, sorted."""
         op = self._make_op("topk", (x,), {"k": k, "dtype": dtype})
         return op.results[0], op.results[1]
+
+    def search_sorted(self, sequence: Value, values: Value, dtype: DType, *, upper: bool) -> Value:
+        """For each value of a row how many elements of the row's sequence are less (upper: not greater)."""
+        return self._make("search_sorted", (sequence, values), {"upper": upper, "dtype": dtype})
 
     def dot(self, a: Value, b: Value, *, transpose_a: bool = False, transpose_b: bool = False) -> Value:
         """Matrix product of the last two axes; batch dimensions equal, or none in b."""

@@ -110,10 +110,13 @@ def _arg_reduce_reference(operands: Arrays, attrs: Attrs) -> Arrays:
 register("arg_reduce", _arg_reduce, _arg_reduce_reference, flops=flops_per_operand)
 
 
-# cumulative {kind: sum|prod, axis, exclusive, reverse}
+# cumulative {kind: sum|prod|logsumexp, axis, exclusive, reverse}
 def _cumulative(operands: Arrays, attrs: Attrs) -> Arrays:
     x, axis = operands[0], attrs["axis"]
-    identity, fn = (0, np.cumsum) if attrs["kind"] == "sum" else (1, np.cumprod)
+    scans: dict[str, tuple[Any, Any]] = {"sum": (0, np.cumsum), "prod": (1, np.cumprod)}
+    if attrs["kind"] == "logsumexp":
+        scans["logsumexp"] = (-np.inf, np.logaddexp.accumulate)
+    identity, fn = scans[attrs["kind"]]
     wide = np.flip(x, axis) if attrs["reverse"] else x
     if attrs["exclusive"]:
         head = np.full_like(np.take(wide, [0] if wide.shape[axis] else [], axis), identity)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -220,12 +220,23 @@ def _gather_nd_reference(operands: Arrays, attrs: Attrs) -> Arrays:
 register("gather_nd", _gather_nd, _gather_nd_reference, flops=no_flops)
 
 
-# scatter(x, indices, updates) {mode}: x with updates written ("update", the last one wins) or added ("add") at the
-# places that indices[..., k] address in the first k dimensions. An index out of range is an error of the call.
+# scatter(x, indices, updates) {mode}: x with updates written ("update", the last one wins) or combined with what is
+# there ("add", "sub", "mul", "max", "min"), one after the other, at the places that indices[..., k] address in the
+# first k dimensions. An index out of range is an error of the call.
+_SCATTER: dict[str, Callable[[Any, Any], Any]] = {
+    "update": lambda old, new: new,
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "max": np.maximum,
+    "min": np.minimum,
+}
+
+
 def _scatter(types: Types, attrs: Attrs) -> Types:
     x, indices, updates = types
     depth = indices.shape[-1]
-    require(attrs["mode"] in ("update", "add"), f"scatter: mode {attrs['mode']}")
+    require(attrs["mode"] in _SCATTER, f"scatter: mode {attrs['mode']}")
     require(isinstance(depth, int) and depth <= x.rank, "scatter: last dimension of indices is static")
     require(updates.rank == indices.rank - 1 + x.rank - int(depth), "scatter: rank of updates")
     require(updates.dtype == x.dtype, "scatter: updates of the operand's type")
@@ -239,11 +250,9 @@ def _scatter_reference(operands: Arrays, attrs: Attrs) -> Arrays:
         raise IndexError("scatter: index out of range")
     flat = indices.reshape(int(np.prod(indices.shape[:-1])), depth)
     rows = updates.reshape(flat.shape[0], *x.shape[depth:])
+    combine = _SCATTER[attrs["mode"]]
     for index, row in zip(flat, rows, strict=True):
-        if attrs["mode"] == "add":
-            result[tuple(index)] += row
-        else:
-            result[tuple(index)] = row
+        result[tuple(index)] = combine(result[tuple(index)], row)
     return [result]
 
 

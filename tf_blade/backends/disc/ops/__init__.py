@@ -25,6 +25,19 @@ FAMILIES = (
     "detection",
     "lists",
     "control",
+    "gradients",
+    "special",
+    "segments",
+    "rearrange",
+    "diagonal_matrices",
+    "colors",
+    "sampling",
+    "patches",
+    "volumes",
+    "losses",
+    "search",
+    "quantization",
+    "cells",
 )
 
 for _family in FAMILIES:

@@ -55,9 +55,24 @@ def _block_shape(ctx: OpContext) -> list[int]:
 
 
 @op("SpaceToBatchND", types={"T": ALL, "Tblock_shape": INDEX, "Tpaddings": INDEX})
+def space_to_batch_nd(ctx: OpContext) -> Value:
+    return _space_to_batch(ctx, _block_shape(ctx), sizes_of_matrix(ctx, 2))
+
+
+@op("SpaceToBatch", types={"T": ALL, "Tpaddings": INDEX})
 def space_to_batch(ctx: OpContext) -> Value:
-    block = _block_shape(ctx)
-    pairs, count = sizes_of_matrix(ctx, 2), len(block)
+    return _space_to_batch(ctx, *_square(ctx))
+
+
+def _square(ctx: OpContext) -> tuple[list[int], tuple[Dim, ...]]:
+    """Block sizes and pairs of the ops that take one block size for height and width."""
+    ctx.require(ctx.inputs[0].rank == 4, "an image batch has rank 4")
+    ctx.require(symbolic.same_shape(ctx.inputs[1].shape, (2, 2)), "one pair for each of height and width")
+    return [int(ctx.attr("block_size"))] * 2, sizes_of_matrix(ctx, 1)
+
+
+def _space_to_batch(ctx: OpContext, block: list[int], pairs: tuple[Dim, ...]) -> Value:
+    count = len(block)
     rest = ctx.inputs[0].rank - count - 1
     padded = ctx.b.pad(ctx.inputs[0], [0, *pairs[0::2], *[0] * rest], [0, *pairs[1::2], *[0] * rest])
     batch, *space = padded.shape[: count + 1]
@@ -72,9 +87,17 @@ def space_to_batch(ctx: OpContext) -> Value:
 
 
 @op("BatchToSpaceND", types={"T": ALL, "Tblock_shape": INDEX, "Tcrops": INDEX})
+def batch_to_space_nd(ctx: OpContext) -> Value:
+    return _batch_to_space(ctx, _block_shape(ctx), sizes_of_matrix(ctx, 2))
+
+
+@op("BatchToSpace", types={"T": ALL, "Tidx": INDEX})
 def batch_to_space(ctx: OpContext) -> Value:
-    x, block = ctx.inputs[0], _block_shape(ctx)
-    pairs, count = sizes_of_matrix(ctx, 2), len(block)
+    return _batch_to_space(ctx, *_square(ctx))
+
+
+def _batch_to_space(ctx: OpContext, block: list[int], pairs: tuple[Dim, ...]) -> Value:
+    x, count = ctx.inputs[0], len(block)
     batch = _divided(ctx, x.shape[0], math.prod(block))
     space, tail = x.shape[1 : count + 1], x.shape[count + 1 :]
     perm = [count]

@@ -23,8 +23,12 @@ def kernel_size(ctx: OpContext, w: Value) -> tuple[int, int]:
 
 def conv2d_of(ctx: OpContext) -> Value:
     """The convolution of inputs 0 and 1."""
+    return convolved(ctx, *ctx.inputs[:2])
+
+
+def convolved(ctx: OpContext, x: Value, w: Value) -> Value:
+    """The convolution of x and w with the node's strides, dilations and padding."""
     require_nhwc(ctx)
-    x, w = ctx.inputs[:2]
     ctx.require(x.rank == 4 and w.rank == 4, "operands of rank 4")
     window = window_of(ctx, (x.shape[1], x.shape[2]), kernel_size(ctx, w))
     return ctx.b.conv2d(

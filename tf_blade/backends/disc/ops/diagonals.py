@@ -49,14 +49,46 @@ def _filled(ctx: OpContext, value: Dim, shape: Shape) -> Value:
     return ctx.b.broadcast(ctx.b.dims(content, DType.INT64), shape, ())
 
 
-@op("MatrixDiagPartV3", types={"T": ALL})
-def matrix_diag_part(ctx: OpContext) -> Value:
-    x, padding = ctx.inputs[0], ctx.inputs[2]
-    band = [int(item) for item in ctx.const(1).reshape(-1)]
-    ctx.require(x.rank >= 2 and 1 <= len(band) <= 2 and padding.rank == 0, "a matrix, one or two offsets, a scalar")
+@op("MatrixDiagPart", types={"T": ALL})
+def matrix_diag_part_v1(ctx: OpContext) -> Value:
+    ctx.require(ctx.inputs[0].rank >= 2, "of a matrix")
+    return _diagonal(ctx, ctx.inputs[0], 0)
+
+
+@op("DiagPart", types={"T": ALL})
+def diag_part(ctx: OpContext) -> Value:
+    """The diagonal of a tensor of shape [d.., d..]."""
+    x = ctx.inputs[0]
+    ctx.require(x.rank % 2 == 0 and x.rank >= 2, f"of rank {x.rank}")
+    shape = x.shape[: x.rank // 2]
+    for a, c in zip(shape, x.shape[x.rank // 2 :], strict=True):
+        ctx.b.require_equal(a, c)
+    side = symbolic.num_elements(shape)
+    return ctx.b.reshape(_diagonal(ctx, ctx.b.reshape(x, (side, side)), 0), shape)
+
+
+def band_of(ctx: OpContext, index: int) -> tuple[int, int]:
+    """The lowest and highest diagonal that an input names."""
+    band = [int(item) for item in ctx.const(index).reshape(-1)]
+    ctx.require(1 <= len(band) <= 2, "one or two offsets")
     low, high = band[0], band[-1]
     ctx.require(low <= high, f"the lowest diagonal {low} is above the highest {high}")
     ctx.require(high - low < _MAX_DIAGONALS, f"more than {_MAX_DIAGONALS} diagonals")
+    return low, high
+
+
+def alignment(ctx: OpContext) -> tuple[str, str]:
+    """On which side superdiagonals and subdiagonals start; version 2 of the ops knows but one way."""
+    default = "RIGHT_LEFT" if ctx.node.op.endswith("V3") else "LEFT_LEFT"
+    above, below = str(ctx.attr("align", default)).split("_")
+    return above, below
+
+
+@op("MatrixDiagPartV2", "MatrixDiagPartV3", types={"T": ALL})
+def matrix_diag_part(ctx: OpContext) -> Value:
+    x, padding = ctx.inputs[0], ctx.inputs[2]
+    ctx.require(x.rank >= 2 and padding.rank == 0, "a matrix, a scalar")
+    low, high = band_of(ctx, 1)
     rows, columns = x.shape[-2:]
     for offset in (low, high):
         # Diagonal 0 is there even in an empty matrix.
@@ -67,7 +99,7 @@ def matrix_diag_part(ctx: OpContext) -> Value:
     if low == high:
         return _diagonal(ctx, x, low)
     longest = symbolic.minimum(symbolic.add(rows, min(high, 0)), symbolic.sub(columns, max(low, 0)))
-    align = str(ctx.attr("align", "RIGHT_LEFT")).split("_")
+    align = alignment(ctx)
     lines = []
     for offset in range(high, low - 1, -1):
         line = _diagonal(ctx, x, offset)

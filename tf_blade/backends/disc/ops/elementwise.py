@@ -27,7 +27,8 @@ _BINARY_FLOAT = {
 }  # fmt: skip
 _BINARY_NUMERIC = {
     "Add": "add", "AddV2": "add", "FloorMod": "floor_mod", "Maximum": "maximum",
-    "Minimum": "minimum", "Mod": "truncate_mod", "Mul": "mul", "SquaredDifference": "squared_difference", "Sub": "sub",
+    "Minimum": "minimum", "Mod": "truncate_mod", "TruncateMod": "truncate_mod",
+    "Mul": "mul", "SquaredDifference": "squared_difference", "Sub": "sub",
     "Less": "less", "LessEqual": "less_equal", "Greater": "greater", "GreaterEqual": "greater_equal",
 }  # fmt: skip
 _BINARY_INTEGER = {

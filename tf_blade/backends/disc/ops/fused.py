@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from tf_blade.backends.disc.ir.values import Value
 from tf_blade.backends.disc.ops.base import OpContext, op
-from tf_blade.backends.disc.ops.convolution import FLOAT, conv2d_of
+from tf_blade.backends.disc.ops.convolution import FLOAT, conv2d_of, convolved
 from tf_blade.backends.disc.ops.matrix import matmul_of
+from tf_blade.backends.disc.ops.movement import mirrored
 from tf_blade.backends.disc.ops.normalization import normalize
 from tf_blade.errors import Unsupported
 
@@ -33,6 +34,34 @@ def fused_matmul(ctx: OpContext) -> Value:
 def fused_conv2d(ctx: OpContext) -> Value:
     ctx.require(not int(ctx.attr("num_host_args", 0)), "arguments on the host")
     return _epilogue(ctx, conv2d_of(ctx))
+
+
+@op("FusedPadConv2D", types={"T": FLOAT})
+def fused_pad_conv2d(ctx: OpContext) -> Value:
+    """MirrorPad, then Conv2D."""
+    x, paddings, w = ctx.inputs
+    _require_one_image(ctx, x)
+    return convolved(ctx, mirrored(ctx, x, paddings, 1), w)
+
+
+def _require_one_image(ctx: OpContext, x: Value) -> None:
+    """TensorFlow's kernel reads the wrong pixels for all images but the first; whoever relies on that keeps it."""
+    ctx.require(x.rank >= 1 and x.shape[0] == 1, "more than one image")
+
+
+@op("FusedResizeAndPadConv2D", types={"T": FLOAT})
+def fused_resize_pad_conv2d(ctx: OpContext) -> Value:
+    """ResizeBilinear, MirrorPad, then Conv2D."""
+    x, size, paddings, w = ctx.inputs
+    _require_one_image(ctx, x)
+    ctx.require(x.rank == 4 and size.rank == 1, "an image batch of rank 4, and two sizes")
+    sizes = ctx.dims(1)
+    ctx.require(len(sizes) == 2, "size is [height, width]")
+    for dim in (*sizes, *x.shape[1:]):
+        ctx.b.require_at_least(dim, 1)
+    align = bool(ctx.attr("resize_align_corners", False))
+    resized = ctx.b.resize("bilinear", x, sizes, align_corners=align, half_pixel_centers=False)
+    return convolved(ctx, mirrored(ctx, resized, paddings, 2), w)
 
 
 def _epilogue(ctx: OpContext, x: Value) -> Value:

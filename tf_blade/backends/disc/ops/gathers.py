@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tf_blade import symbolic
 from tf_blade.backends.disc.ir.values import Value
-from tf_blade.backends.disc.ops.base import OpContext, op
+from tf_blade.backends.disc.ops.base import OpContext, Rule, op
 from tf_blade.backends.disc.ops.shape import INDEX, sizes_of
 from tf_blade.dtypes import ALL, NUMERIC, DType
 from tf_blade.symbolic import Shape
@@ -54,6 +54,12 @@ def _depth(ctx: OpContext, indices: Value, rank: int) -> int:
     return depth
 
 
+@op("ResourceGatherNd", types={"dtype": ALL, "Tindices": INDEX})
+def resource_gather_nd(ctx: OpContext) -> Value:
+    """The handle arrives as the variable's tensor."""
+    return gather_nd(ctx)
+
+
 @op("GatherNd", types={"Tparams": ALL, "Tindices": _INDICES})
 def gather_nd(ctx: OpContext) -> Value:
     _require_errors(ctx)
@@ -82,8 +88,26 @@ def scatter_nd(ctx: OpContext) -> Value:
 
 @op("TensorScatterUpdate", types={"T": ALL, "Tindices": _INDICES})
 def tensor_scatter_update(ctx: OpContext) -> Value:
+    return _tensor_scatter(ctx, "update")
+
+
+def _tensor_scatter(ctx: OpContext, mode: str) -> Value:
     _require_errors(ctx)
-    return _scatter(ctx, ctx.inputs[0], ctx.inputs[1], ctx.inputs[2], "update")
+    return _scatter(ctx, ctx.inputs[0], ctx.inputs[1], ctx.inputs[2], mode)
+
+
+def _scatter_rule(mode: str) -> Rule:
+    return lambda ctx: _tensor_scatter(ctx, mode)
+
+
+for _name, _mode in (
+    ("TensorScatterAdd", "add"),
+    ("ScatterNdNonAliasingAdd", "add"),
+    ("TensorScatterSub", "sub"),
+    ("TensorScatterMax", "max"),
+    ("TensorScatterMin", "min"),
+):
+    op(_name, types={"T": NUMERIC, "Tindices": _INDICES})(_scatter_rule(_mode))
 
 
 def _scatter(ctx: OpContext, x: Value, indices: Value, updates: Value, mode: str) -> Value:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from tf_blade.backends.disc.ir.values import Value
 from tf_blade.backends.disc.ops.base import OpContext, op
 from tf_blade.dtypes import NUMERIC, DType
+from tf_blade.symbolic import Shape
 
-_BILINEAR = frozenset(
+RESIZED = frozenset(
     {
         DType.FLOAT,
         DType.DOUBLE,
@@ -22,7 +23,7 @@ _BILINEAR = frozenset(
 )
 
 
-@op("ResizeBilinear", types={"T": _BILINEAR})
+@op("ResizeBilinear", types={"T": RESIZED})
 def resize_bilinear(ctx: OpContext) -> Value:
     # TensorFlow interpolates in float32 whatever the images' type is.
     return _resize(ctx, "bilinear", ctx.b.convert(ctx.inputs[0], DType.FLOAT))
@@ -34,6 +35,13 @@ def resize_nearest(ctx: OpContext) -> Value:
 
 
 def _resize(ctx: OpContext, kind: str, x: Value) -> Value:
+    size, align, centers = sizes_of_resize(ctx)
+    return ctx.b.resize(kind, x, size, align_corners=align, half_pixel_centers=centers)
+
+
+def sizes_of_resize(ctx: OpContext) -> tuple[Shape, bool, bool]:
+    """New height and width, and the flags align_corners and half_pixel_centers."""
+    x = ctx.inputs[0]
     ctx.require(x.rank == 4 and ctx.inputs[1].rank == 1, "an image batch of rank 4, and two sizes")
     size = ctx.dims(1)
     ctx.require(len(size) == 2, "size is [height, width]")
@@ -41,4 +49,4 @@ def _resize(ctx: OpContext, kind: str, x: Value) -> Value:
     ctx.require(not (align and centers), "align_corners and half_pixel_centers exclude each other")
     for dim in (*size, *x.shape[1:]):
         ctx.b.require_at_least(dim, 1)
-    return ctx.b.resize(kind, x, size, align_corners=align, half_pixel_centers=centers)
+    return size, align, centers

@@ -22,6 +22,12 @@ def matmul(ctx: OpContext) -> Value:
     return matmul_of(ctx)
 
 
+@op("SparseMatMul", types={"Ta": frozenset({DType.FLOAT}), "Tb": frozenset({DType.FLOAT})})
+def sparse_matmul(ctx: OpContext) -> Value:
+    """Of dense matrices that may hold many zeros."""
+    return matmul_of(ctx)
+
+
 @op("BatchMatMul", types={"T": PRODUCTS})
 def batch_matmul(ctx: OpContext) -> Value:
     a, b = ctx.inputs

@@ -119,8 +119,15 @@ def sizes_of_matrix(ctx: OpContext, index: int) -> tuple[Dim, ...]:
 
 @op("MirrorPad", types={"T": ALL, "Tpaddings": INDEX})
 def mirror_pad(ctx: OpContext) -> Value:
-    x, mode = ctx.inputs[0], str(ctx.attr("mode")).lower()
-    low, high = _paddings(ctx)
+    return mirrored(ctx, ctx.inputs[0], ctx.inputs[1], 1)
+
+
+def mirrored(ctx: OpContext, x: Value, paddings: Value, index: int) -> Value:
+    """x padded by input `index` in the node's mode."""
+    mode = str(ctx.attr("mode")).lower()
+    ctx.require(paddings.rank == 2 and symbolic.same_shape(paddings.shape, (x.rank, 2)), "paddings are [rank, 2]")
+    content = sizes_of_matrix(ctx, index)
+    low, high = content[0::2], content[1::2]
     edge = 1 if mode == "reflect" else 0
     for dim, *widths in zip(x.shape, low, high, strict=True):
         for width in widths:

@@ -11,6 +11,7 @@ from tf_blade.dtypes import FLOATS, NUMERIC, DType
 
 _INDEX = frozenset({DType.INT32, DType.INT64})
 _HALVES = frozenset({DType.HALF, DType.BFLOAT16})
+_NARROW = frozenset({DType.INT8, DType.INT16, DType.UINT8, DType.UINT16})
 _NUMERIC_AXES = {"T": NUMERIC, "Tidx": _INDEX}
 _FLOAT_AXES = {"T": FLOATS, "Tidx": _INDEX}
 
@@ -42,15 +43,16 @@ for _name, _kind in (("All", "and"), ("Any", "or")):
     op(_name, types={"Tidx": _INDEX})(_reduce(_kind))
 
 
-@op("Mean", types={"T": FLOATS | _INDEX, "Tidx": _INDEX})
+@op("Mean", types=_NUMERIC_AXES)
 def mean(ctx: OpContext) -> Value:
     """The mean of no elements is NaN. Of integers it truncates, and no elements are left to TensorFlow.
 
-    Narrower integers are refused: in TensorFlow their sums and counts wrap.
+    Narrow integers are summed as wide ones.
     """
     x, axes = ctx.inputs[0], _axes(ctx)
     count = symbolic.num_elements(tuple(x.shape[axis] for axis in axes))
-    total = ctx.b.reduce("sum", _widened(ctx, x), axes, keepdims=_keepdims(ctx))
+    wide = ctx.b.convert(x, DType.INT64) if x.dtype in _NARROW else _widened(ctx, x)
+    total = ctx.b.reduce("sum", wide, axes, keepdims=_keepdims(ctx))
     if not x.dtype.is_float:
         ctx.b.require_at_least(count, 1)
     divisor = ctx.b.broadcast(ctx.b.convert(_count(ctx, count), total.dtype), total.shape, ())

@@ -35,6 +35,12 @@ def shape(ctx: OpContext) -> Value:
     return ctx.b.dims(_column(ctx.inputs[0].shape), ctx.attr("out_type"))
 
 
+@op("VariableShape", types={"out_type": INDEX})
+def variable_shape(ctx: OpContext) -> Value:
+    """The handle arrives as the variable's tensor."""
+    return shape(ctx)
+
+
 @op("ShapeN", types={"T": ALL, "out_type": INDEX})
 def shape_n(ctx: OpContext) -> Sequence[Value]:
     return [ctx.b.dims(_column(item.shape), ctx.attr("out_type")) for item in ctx.inputs]

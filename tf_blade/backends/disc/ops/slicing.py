@@ -12,7 +12,7 @@ from tf_blade.backends.disc.ir.values import Value
 from tf_blade.backends.disc.ops.base import OpContext, op
 from tf_blade.backends.disc.ops.shape import INDEX
 from tf_blade.dtypes import ALL
-from tf_blade.symbolic import Dim
+from tf_blade.symbolic import Dim, Shape
 
 
 @op("Slice", types={"T": ALL, "Index": INDEX})
@@ -54,13 +54,26 @@ _NEW_AXIS = None
 def strided_slice(ctx: OpContext) -> Value:
     """tensorflow/core/util/strided_slice_op.cc, with symbolic bounds."""
     x = ctx.inputs[0]
-    spec = _expand(ctx, x.rank)
+    window = window_of_slice(ctx, x.shape)
+    return ctx.b.reshape(ctx.b.slice(x, window.starts, window.sizes, window.strides), window.result)
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """A strided slice: for each dimension of what is sliced its start, size and stride; and the shape of the result."""
+
+    starts: tuple[Dim, ...]
+    sizes: tuple[Dim, ...]
+    strides: tuple[int, ...]
+    result: tuple[Dim, ...]
+
+
+def window_of_slice(ctx: OpContext, shape: Shape) -> Window:
+    """The slice of a tensor of the given shape that inputs 1 to 3 and the masks name."""
+    spec = _expand(ctx, len(shape))
     bounds = [item for item in spec if item is not _NEW_AXIS]
-    spans = [_span(ctx, bound, dim) for bound, dim in zip(bounds, x.shape, strict=True)]
-    sliced = ctx.b.slice(
-        x, [start for start, _ in spans], [size for _, size in spans], [bound.stride for bound in bounds]
-    )
-    remaining = iter(sliced.shape)
+    spans = [_span(ctx, bound, dim) for bound, dim in zip(bounds, shape, strict=True)]
+    remaining = iter(size for _, size in spans)
     result: list[Dim] = []
     for item in spec:
         if item is _NEW_AXIS:
@@ -69,7 +82,8 @@ def strided_slice(ctx: OpContext) -> Value:
         size = next(remaining)
         if not item.shrink:
             result.append(size)
-    return ctx.b.reshape(sliced, result)
+    starts, sizes = tuple(start for start, _ in spans), tuple(size for _, size in spans)
+    return Window(starts, sizes, tuple(bound.stride for bound in bounds), tuple(result))
 
 
 def _expand(ctx: OpContext, rank: int) -> list[_Bound | None]:

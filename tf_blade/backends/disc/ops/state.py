@@ -8,7 +8,7 @@ from tf_blade.backends.disc.ir.values import Value
 from tf_blade.backends.disc.ops.base import OpContext, op
 from tf_blade.dtypes import ALL, DType
 from tf_blade.errors import Unsupported
-from tf_blade.graph.attributes import TensorAttr
+from tf_blade.graph.attributes import ShapeAttr, TensorAttr
 
 
 @op("Const", types={"dtype": ALL})
@@ -27,7 +27,7 @@ def identity(ctx: OpContext) -> Value:
     return ctx.inputs[0]
 
 
-@op("StopGradient", "PreventGradient", "Snapshot", types={"T": ALL})
+@op("StopGradient", "PreventGradient", "Snapshot", "GuaranteeConst", "DebugGradientIdentity", types={"T": ALL})
 def snapshot(ctx: OpContext) -> Value:
     return ctx.inputs[0]
 
@@ -42,6 +42,20 @@ def read_variable(ctx: OpContext) -> Value:
     """The handle arrives as the variable's tensor."""
     ctx.require(ctx.inputs[0].dtype == ctx.attr("dtype"), "reads another type than the variable's")
     return ctx.inputs[0]
+
+
+@op("EnsureShape", types={"T": ALL})
+def ensure_shape(ctx: OpContext) -> Value:
+    """The input, whose shape is checked: a call with another one is TensorFlow's, which reports the error."""
+    (x,) = ctx.inputs
+    wanted = ctx.node.attrs.get("shape")
+    if not isinstance(wanted, ShapeAttr) or wanted.dims is None:
+        return x
+    ctx.require(len(wanted.dims) == x.rank, f"rank {x.rank} is not {len(wanted.dims)}")
+    shape = [dim if size < 0 else size for dim, size in zip(x.shape, wanted.dims, strict=True)]
+    for dim, size in zip(x.shape, shape, strict=True):
+        ctx.b.require_equal(dim, size)
+    return ctx.b.reshape(x, shape)
 
 
 @op("ResourceGather", types={"dtype": ALL})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from tf_blade import symbolic
 from tf_blade.backends.disc.ops.base import OpContext
@@ -28,19 +29,36 @@ def require_nhwc(ctx: OpContext) -> None:
 
 def spatial(ctx: OpContext, name: str) -> tuple[int, int]:
     """Height and width of an attribute with four numbers, those of batch and channels being 1."""
-    values = ctx.ints(name) or (1, 1, 1, 1)
+    return spatial_of(ctx, name, ctx.ints(name) or (1, 1, 1, 1))
+
+
+def spatial_of(ctx: OpContext, name: str, values: Sequence[int]) -> tuple[int, int]:
+    """Height and width of four numbers."""
     ctx.require(len(values) == 4 and values[0] == values[3] == 1, f"{name} over batch or channels")
     ctx.require(values[1] >= 1 and values[2] >= 1, f"{name} below 1")
     return values[1], values[2]
 
 
-def window_of(ctx: OpContext, size: Pair, kernel: tuple[int, int]) -> Window:
+def window_of(
+    ctx: OpContext,
+    size: Pair,
+    kernel: tuple[int, int],
+    strides: tuple[int, int] | None = None,
+    rates: str = "dilations",
+) -> Window:
     """The node's window over images of the given height and width.
+
+    Args:
+        ctx: of the node.
+        size: height and width of the image.
+        kernel: those of the window.
+        strides: where they are not the attribute of that name.
+        rates: name of the attribute with the dilations.
 
     Raises:
         Unsupported: TensorFlow has no result, or the padding is none that it knows.
     """
-    strides, dilations = spatial(ctx, "strides"), spatial(ctx, "dilations")
+    strides, dilations = strides or spatial(ctx, "strides"), spatial(ctx, rates)
     padding = ctx.attr("padding")
     low: list[Dim] = [0, 0]
     high: list[Dim] = [0, 0]

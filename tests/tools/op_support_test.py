@@ -1,0 +1,40 @@
+"""docs/op_support.md tells what the rules do."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from absl.testing import absltest
+
+from tf_blade.backends.disc.ops.base import RULES
+from tf_blade.backends.disc.ops.left import LEFT, REASONS
+from tools import op_support
+
+
+class OpSupportTest(absltest.TestCase):
+    def test_the_page_is_current(self) -> None:
+        self.assertEqual(op_support.PAGE.read_text(encoding="utf-8"), op_support.page(), "run tools/op_support.py")
+
+    def test_reasons_are_those_of_the_rule_and_of_what_it_calls(self) -> None:
+        (row,) = [line for line in op_support.page().splitlines() if line.startswith("| `MaxPool` ")]
+        self.assertIn("an image batch has rank 4", row)
+        self.assertIn("data_format other than NHWC", row)
+        self.assertIn("… over batch or channels", row)
+        self.assertIn("half", row)
+
+    def test_every_rule_has_a_row(self) -> None:
+        lines = op_support.page().splitlines()
+        for name in RULES:
+            self.assertLen([line for line in lines if line.startswith(f"| `{name}` |")], 1, name)
+
+    def test_enough_ops(self) -> None:
+        self.assertGreaterEqual(len(RULES), 220)
+
+    def test_what_is_left_exists_and_has_no_rule(self) -> None:
+        self.assertEmpty(set(LEFT) & set(RULES))
+        known = set(tf.raw_ops.__dict__)
+        self.assertEmpty([name for name in LEFT if name not in known])
+        self.assertLen(LEFT, sum(len(names.split()) for names in REASONS.values()), "an op is listed twice")
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -131,7 +131,11 @@ class ConvTest(parameterized.TestCase):
         downsample = Geometry(1, 14, 14, 64, 7, 7, 128, 1, 1, 2, 2)
         grouped = Geometry(1, 14, 14, 128, 14, 14, 128, 3, 3, pad_top=1, pad_left=1, groups=32)
         atrous = Geometry(1, 20, 20, 40, 20, 20, 40, 3, 3, 1, 1, 6, 6, 6, 6)
-        for g in (first_layer, same, pointwise, downsample, grouped, atrous):
+        deep = Geometry(2, 7, 7, 520, 7, 7, 40, 1, 3, pad_left=1)
+        wide = Geometry(1, 3, 250, 3, 3, 250, 16, 3, 3, pad_top=1, pad_left=1)
+        two_rows = Geometry(1, 9, 4, 20, 9, 4, 70, 3, 3, pad_top=1, pad_left=1)
+        strided = Geometry(1, 29, 29, 24, 15, 15, 33, 5, 3, 2, 2, pad_top=2, pad_left=1)
+        for g in (first_layer, same, pointwise, downsample, grouped, atrous, deep, wide, two_rows, strided):
             self._conv2d(kernels, random, g)
 
     @parameterized.parameters(*CONFIGS)

@@ -170,7 +170,12 @@ int32_t run_conv(int threads, const int64_t* s, const float* input, const float*
   blade::pack_conv_weights(host.ral(), weights, args.kernel_h, args.kernel_w, group_in, args.out_c, args.groups,
                            packed);
   args.weights_packed = packed;
-  return blade::conv2d(host.ral(), args, TestEpilogue{bias, row});
+  const TestEpilogue epilogue = {bias, row};
+  if (args.groups == 1 && args.dilation_w == 1) {
+    if (args.stride_w * args.in_c == 3) return blade::conv2d_slim<3>(host.ral(), args, epilogue);
+    if (args.stride_w * args.in_c == 6) return blade::conv2d_slim<6>(host.ral(), args, epilogue);
+  }
+  return blade::conv2d(host.ral(), args, epilogue);
 }
 
 int32_t run_conv_transpose(int threads, const int64_t* s, const float* input, const float* weights, const float* bias,

@@ -12,32 +12,12 @@
 #ifndef TF_BLADE_CUSTOM_OPS_DISC_CPU_CONV_H_
 #define TF_BLADE_CUSTOM_OPS_DISC_CPU_CONV_H_
 
+#include "conv_args.h"
+#include "conv_direct.h"
 #include "gemm.h"
 
 namespace blade {
 namespace {
-
-struct ConvArgs {
-  int64_t batch = 0;
-  int64_t in_h = 0;
-  int64_t in_w = 0;
-  int64_t in_c = 0;
-  int64_t out_h = 0;
-  int64_t out_w = 0;
-  int64_t out_c = 0;
-  int64_t kernel_h = 1;
-  int64_t kernel_w = 1;
-  int64_t stride_h = 1;
-  int64_t stride_w = 1;
-  int64_t dilation_h = 1;
-  int64_t dilation_w = 1;
-  int64_t pad_top = 0;
-  int64_t pad_left = 0;
-  int64_t groups = 1;
-  const float* input = nullptr;
-  const float* weights_packed = nullptr;
-  float* output = nullptr;
-};
 
 // Bytes of packed weights [kernel_h, kernel_w, in_c / groups, out_c].
 inline int64_t packed_conv_bytes(int64_t kernel_h, int64_t kernel_w, int64_t group_in_c, int64_t out_c,
@@ -45,27 +25,46 @@ inline int64_t packed_conv_bytes(int64_t kernel_h, int64_t kernel_w, int64_t gro
   return groups * packed_b_bytes(kernel_h * kernel_w * group_in_c, out_c / groups);
 }
 
+// Panels of kPanel output channels; in a panel chunks of up to kConvDepth input channels, in a chunk the kernel's positions.
 inline void pack_conv_weights(const BladeRal* ral, const float* weights, int64_t kernel_h, int64_t kernel_w,
                               int64_t group_in_c, int64_t out_c, int64_t groups, float* dst) {
-  const int64_t k = kernel_h * kernel_w * group_in_c;
-  const int64_t n = out_c / groups;
-  const int64_t stride = packed_b_bytes(k, n) / 4;
-  for (int64_t g = 0; g < groups; ++g) pack_b(ral, weights + g * n, out_c, false, k, n, dst + g * stride);
+  const int64_t taps = kernel_h * kernel_w;
+  const int64_t n = groups == 0 ? 0 : out_c / groups;
+  const int64_t panels = ceil_div(n, kPanel);
+  const int64_t chunk = ceil_div(group_in_c, conv_chunks(group_in_c));
+  parallel_for(ral, groups * panels, taps * group_in_c * kPanel / 2, [=](int64_t begin, int64_t end) {
+    for (int64_t panel = begin; panel < end; ++panel) {
+      const int64_t column = panel % panels * kPanel;
+      float* to = dst + panel * taps * group_in_c * kPanel;
+      for (int64_t c = 0; c < group_in_c; c += chunk) {
+        const int64_t depth = min64(chunk, group_in_c - c);
+        for (int64_t t = 0; t < taps; ++t, to += depth * kPanel) {
+          const float* from = weights + (t * group_in_c + c) * out_c + panel / panels * n + column;
+          pack_panel(from, out_c, false, depth, min64(n - column, kPanel), to);
+        }
+      }
+    }
+  });
 }
 
-// The left operand of a convolution: row m is the window of output pixel m, (ky, kx, channel) in order.
-struct ConvWindows {
+// The left operand of a convolution of one tap: row m is the input pixel of output pixel m, or zeros outside.
+struct ConvPixels {
   const ConvArgs& args;
 
   void operator()(int64_t group, int64_t m, int64_t rows, int64_t k, int64_t depth, float* buffer) const {
     int64_t x = m % args.out_w;
     int64_t y = m / args.out_w % args.out_h;
     int64_t image = m / (args.out_w * args.out_h);
-    const int64_t channels = args.in_c / args.groups;
-    const int64_t span = args.kernel_w * channels;  // of one row of the kernel
-    const Start start = {channels, span, k / span, k % span};
+    const int64_t channel = group * (args.in_c / args.groups) + k;
     for (int64_t i = 0; i < rows; ++i) {
-      copy_window(group, image, y, x, start, depth, buffer + i * kRowStride);
+      const int64_t iy = y * args.stride_h - args.pad_top;
+      const int64_t ix = x * args.stride_w - args.pad_left;
+      if (iy < 0 || iy >= args.in_h || ix < 0 || ix >= args.in_w) {
+        zero_floats(buffer + i * kRowStride, depth);
+      } else {
+        const float* pixel = args.input + ((image * args.in_h + iy) * args.in_w + ix) * args.in_c;
+        copy_floats(buffer + i * kRowStride, pixel + channel, depth);
+      }
       if (++x < args.out_w) continue;
       x = 0;
       if (++y < args.out_h) continue;
@@ -73,92 +72,40 @@ struct ConvWindows {
       ++image;
     }
   }
-
- private:
-  // Where in a window a block begins.
-  struct Start {
-    int64_t channels;
-    int64_t span;
-    int64_t ky;
-    int64_t first;
-  };
-
-  void copy_window(int64_t group, int64_t image, int64_t y, int64_t x, const Start& start, int64_t depth,
-                   float* dst) const {
-    const int64_t channels = start.channels;
-    const int64_t left = x * args.stride_w - args.pad_left;
-    int64_t ky = start.ky;
-    int64_t first = start.first;
-    while (depth > 0) {
-      const int64_t count = min64(start.span - first, depth);
-      const int64_t iy = y * args.stride_h - args.pad_top + ky * args.dilation_h;
-      if (iy < 0 || iy >= args.in_h) {
-        zero_floats(dst, count);
-      } else {
-        const float* row = args.input + (image * args.in_h + iy) * args.in_w * args.in_c;
-        if (args.groups == 1 && args.dilation_w == 1) {
-          copy_span(row, left * channels, first, count, dst);
-        } else {
-          copy_taps(row + group * channels, left, channels, first, count, dst);
-        }
-      }
-      dst += count;
-      depth -= count;
-      first = 0;
-      ++ky;
-    }
-  }
-
-  // Elements [first, first + count) of a window row that is contiguous in the input, clipped to the image.
-  void copy_span(const float* row, int64_t offset, int64_t first, int64_t count, float* dst) const {
-    const int64_t begin = offset + first;
-    const int64_t lo = min64(max64(-begin, 0), count);
-    const int64_t hi = max64(min64(args.in_w * args.in_c - begin, count), lo);
-    if (lo > 0) zero_floats(dst, lo);
-    copy_floats(dst + lo, row + begin + lo, hi - lo);
-    if (hi < count) zero_floats(dst + hi, count - hi);
-  }
-
-  // The same where only the channels of one tap are contiguous.
-  void copy_taps(const float* row, int64_t left, int64_t channels, int64_t first, int64_t count, float* dst) const {
-    int64_t kx = first / channels;
-    int64_t channel = first - kx * channels;
-    while (count > 0) {
-      const int64_t piece = min64(channels - channel, count);
-      const int64_t ix = left + kx * args.dilation_w;
-      if (ix < 0 || ix >= args.in_w) {
-        zero_floats(dst, piece);
-      } else {
-        copy_floats(dst, row + ix * args.in_c + channel, piece);
-      }
-      dst += piece;
-      count -= piece;
-      channel = 0;
-      ++kx;
-    }
-  }
 };
 
-BLADE_NOINLINE inline int32_t conv2d_to(const BladeRal* ral, const ConvArgs& args, RowEpilogue epilogue) {
+// A convolution of one tap is a product of matrices.
+BLADE_NOINLINE inline int32_t convolve_pointwise(const BladeRal* ral, const ConvArgs& args, RowEpilogue epilogue) {
   const int64_t pixels = args.batch * args.out_h * args.out_w;
-  if (pixels == 0 || args.out_c == 0) return BLADE_OK;
-  const int64_t k = args.kernel_h * args.kernel_w * (args.in_c / args.groups);
+  const int64_t k = args.in_c / args.groups;
   const int64_t n = args.out_c / args.groups;
   const Panels panels = packed_panels(args.weights_packed, k, packed_b_bytes(k, n) / 4);
   const Target target = target_of(RowMajorC{args.output, args.out_c, n});
   epilogue.batch_n = n;  // the GEMM's batches are groups
-  const bool plain = args.groups == 1 && args.kernel_h == 1 && args.kernel_w == 1 && args.stride_h == 1 &&
-                     args.stride_w == 1 && args.pad_top == 0 && args.pad_left == 0 && args.out_h == args.in_h &&
-                     args.out_w == args.in_w;
+  const bool plain = args.groups == 1 && args.stride_h == 1 && args.stride_w == 1 && args.pad_top == 0 &&
+                     args.pad_left == 0 && args.out_h == args.in_h && args.out_w == args.in_w;
   const RowMajorA rows = {args.input, args.in_c, 0};
-  const ConvWindows windows = {args};
-  multiply(ral, args.groups, pixels, n, k, plain ? source_of(rows) : source_of(windows), panels, target, epilogue);
+  const ConvPixels picked = {args};
+  multiply(ral, args.groups, pixels, n, k, plain ? source_of(rows) : source_of(picked), panels, target, epilogue);
   return BLADE_OK;
+}
+
+BLADE_NOINLINE inline int32_t conv2d_to(const BladeRal* ral, const ConvArgs& args, RowEpilogue epilogue) {
+  if (args.batch * args.out_h * args.out_w == 0 || args.out_c == 0) return BLADE_OK;
+  const bool pointwise = args.kernel_h == 1 && args.kernel_w == 1;
+  return pointwise || args.in_c == 0 ? convolve_pointwise(ral, args, epilogue) : convolve_directly<0>(ral, args, epilogue);
 }
 
 template <class Epilogue = NoEpilogue>
 inline int32_t conv2d(const BladeRal* ral, const ConvArgs& args, const Epilogue& epilogue = Epilogue{}) {
   return conv2d_to(ral, args, epilogue_of(epilogue));
+}
+
+// For few input channels: kPitch is args.stride_w * args.in_c, groups and dilation_w are 1.
+template <int kPitch, class Epilogue = NoEpilogue>
+inline int32_t conv2d_slim(const BladeRal* ral, const ConvArgs& args, const Epilogue& epilogue = Epilogue{}) {
+  if (args.batch * args.out_h * args.out_w == 0 || args.out_c == 0) return BLADE_OK;
+  return convolve_directly<kPitch>(ral, args, epilogue_of(epilogue));
 }
 
 }  // namespace

@@ -11,6 +11,8 @@ from tf_blade.dtypes import DType
 from tf_blade.errors import BuildFailure
 from tf_blade.symbolic import is_static
 
+SLIM_CHANNELS = 8  # at most, of images for conv2d_slim
+
 
 @emitter("conv2d")
 def conv2d(context: LibraryContext) -> Call:
@@ -28,10 +30,20 @@ def conv2d(context: LibraryContext) -> Call:
     return _packed(
         context,
         fields,
-        "conv2d",
+        _function(op),
         size=f"packed_conv_bytes({sizes})",
         fill=f"pack_conv_weights(ral, $src, {sizes}, reinterpret_cast<float*>($dst));",
     )
+
+
+def _function(op: Op) -> str:
+    """conv2d, or conv2d_slim where a pixel is a few floats: then rows of the kernel are read, not pixels."""
+    x, w = op.operands
+    channels = x.shape[3]
+    few = isinstance(channels, int) and channels <= SLIM_CHANNELS and w.shape[:2] != (1, 1)
+    if not few or op.attrs["groups"] != 1 or op.attrs["dilations"][1] != 1:
+        return "conv2d"
+    return f"conv2d_slim<{channels * op.attrs['strides'][1]}>"
 
 
 @emitter("conv2d_transpose")

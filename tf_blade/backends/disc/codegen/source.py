@@ -347,6 +347,7 @@ def weight_roots(run: Program, boundary: Collection[Value]) -> list[Value]:
 _HEADERS = {
     "attention(ral": "attention.h",
     "conv2d(ral": "conv.h",
+    "conv2d_slim<": "conv.h",
     "pack_conv_weights(ral": "conv.h",
     "conv2d_transpose(ral": "conv_transpose.h",
     "depthwise_conv2d(ral": "depthwise.h",

@@ -25,7 +25,8 @@ inline int64_t packed_conv_bytes(int64_t kernel_h, int64_t kernel_w, int64_t gro
   return groups * packed_b_bytes(kernel_h * kernel_w * group_in_c, out_c / groups);
 }
 
-// Panels of kPanel output channels; in a panel chunks of up to kConvDepth input channels, in a chunk the kernel's positions.
+// Panels of kPanel output channels; in a panel chunks of up to kConvDepth input channels, in a chunk the kernel's
+// positions.
 inline void pack_conv_weights(const BladeRal* ral, const float* weights, int64_t kernel_h, int64_t kernel_w,
                               int64_t group_in_c, int64_t out_c, int64_t groups, float* dst) {
   const int64_t taps = kernel_h * kernel_w;
@@ -93,7 +94,8 @@ BLADE_NOINLINE inline int32_t convolve_pointwise(const BladeRal* ral, const Conv
 BLADE_NOINLINE inline int32_t conv2d_to(const BladeRal* ral, const ConvArgs& args, RowEpilogue epilogue) {
   if (args.batch * args.out_h * args.out_w == 0 || args.out_c == 0) return BLADE_OK;
   const bool pointwise = args.kernel_h == 1 && args.kernel_w == 1;
-  return pointwise || args.in_c == 0 ? convolve_pointwise(ral, args, epilogue) : convolve_directly<0>(ral, args, epilogue);
+  return pointwise || args.in_c == 0 ? convolve_pointwise(ral, args, epilogue)
+                                     : convolve_directly<0>(ral, args, epilogue);
 }
 
 template <class Epilogue = NoEpilogue>

@@ -27,21 +27,21 @@ struct Layout {
 
 // How a convolution is cut, and where things lie in the buffer.
 struct ConvPlan {
-  int64_t channels;     // of a group
-  int64_t chunks;       // that channels are cut into
-  int64_t depth;        // channels of a chunk; the last one may have fewer
-  int64_t outs;         // output channels of a group
+  int64_t channels;  // of a group
+  int64_t chunks;    // that channels are cut into
+  int64_t depth;     // channels of a chunk; the last one may have fewer
+  int64_t outs;      // output channels of a group
   int64_t panels;
-  int64_t block_rows;   // output rows and columns of a block
+  int64_t block_rows;  // output rows and columns of a block
   int64_t block_cols;
   int64_t row_blocks;
   int64_t col_blocks;
   int64_t panel_blocks;
-  int64_t phase;        // columns of a block that have the same remainder by the stride
-  int64_t row_floats;   // of a row in the buffer
+  int64_t phase;       // columns of a block that have the same remainder by the stride
+  int64_t row_floats;  // of a row in the buffer
   int64_t buffer_floats;
   int64_t taps;
-  int64_t tap_floats;   // consecutive floats of a tap: the depth, but in the slim layout a row of the kernel
+  int64_t tap_floats;  // consecutive floats of a tap: the depth, but in the slim layout a row of the kernel
 
   int64_t tasks(const ConvArgs& args) const {
     return args.batch * args.groups * row_blocks * col_blocks * panel_blocks;

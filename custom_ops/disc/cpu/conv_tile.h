@@ -1,4 +1,5 @@
-// The register-blocked inner loop of direct convolution: a few neighbouring output pixels, up to two vectors of channels.
+// The register-blocked inner loop of direct convolution: a few neighbouring output pixels, up to two vectors of
+// channels.
 //
 // Input pixels lie in a staging buffer, kPitch floats from one output pixel's to the next one's. That distance is a
 // constant, so one register addresses all pixels of a row. A tap is a place of the window: `depth` consecutive floats.

@@ -12,14 +12,11 @@
 #ifndef TF_BLADE_CUSTOM_OPS_DISC_CPU_ATTENTION_H_
 #define TF_BLADE_CUSTOM_OPS_DISC_CPU_ATTENTION_H_
 
-#include "gemm_block.h"
-#include "math_exp.h"
+#include "lanes_math.h"
+#include "pack.h"
 
 namespace blade {
 namespace {
-
-// Query rows whose scores are held at once: few enough for the cache, many enough to use K and V's panels well.
-constexpr int64_t kAttentionRows = 4 * kTileRows < 48 ? 48 : 4 * kTileRows;
 
 // Strides in floats of a [batch, heads, rows, inner] tensor whose inner dimension is contiguous.
 struct HeadStrides {
@@ -69,44 +66,66 @@ struct AttentionHead {
   }
 };
 
-// scores = scale * scores + mask row. Scores beyond kv_len, up to a whole vector, become -inf: no weight.
-inline void scale_and_mask(const AttentionArgs& args, const float* mask, float* scores) {
-  const int64_t n = args.kv_len;
-  const float scale = args.scale;
-  if (mask == nullptr) {
-    for (int64_t j = 0; j < n; ++j) scores[j] *= scale;
-  } else if (args.mask_column_stride == 1) {
-    for (int64_t j = 0; j < n; ++j) scores[j] = scores[j] * scale + mask[j];
+// n scores of a row: score = scale * score + mask; gives the largest. NaNs stay, and do not count as largest.
+BLADE_NOINLINE inline float scale_and_mask(const AttentionArgs& args, const float* mask, int64_t n, float* scores) {
+  Lanes scale = args.scale;
+  if (mask != nullptr && args.mask_column_stride > 1) {
+    for (int64_t j = 0; j < n; ++j) scores[j] = scores[j] * args.scale + mask[j * args.mask_column_stride];
+    scale = 1.0f;
+    mask = nullptr;
+  }
+  const float none = -__builtin_inff();
+  Lanes most[] = {none, none, none, none};
+  auto visit = [&](auto at, int64_t j, int slot, Lanes score) BLADE_LAMBDA {
+    at.store(scores + j, score);
+    most[slot] = at.kept(greater(score, most[slot]), most[slot]);
+  };
+  if (mask != nullptr && args.mask_column_stride == 1) {
+    for_lanes<4>(0, n, [&](auto at, int64_t j, int slot) BLADE_LAMBDA {
+      visit(at, j, slot, fma(at.load(scores + j), scale, at.load(mask + j)));
+    });
   } else {
-    for (int64_t j = 0; j < n; ++j) scores[j] = scores[j] * scale + mask[j * args.mask_column_stride];
+    const Lanes same = mask == nullptr ? 0.0f : *mask;
+    for_lanes<4>(0, n, [&](auto at, int64_t j, int slot) BLADE_LAMBDA {
+      visit(at, j, slot, fma(at.load(scores + j), scale, same));
+    });
   }
-  for (int64_t j = n; j < round_up(n, kLanes); ++j) scores[j] = -__builtin_inff();
+  return fold_lanes<FoldGreater>(most);
 }
 
-// Turns scores into exp(score - largest score); returns the sum of the results. Scores past n are -inf.
-BLADE_NOINLINE inline float exponentiate(float* scores, int64_t n) {
-  const int64_t padded = round_up(n, kLanes);
-  Vec most = load(scores);
-  for (int64_t j = kLanes; j < padded; j += kLanes) most = max(most, load(scores + j));
-  const float shift = largest(most);
-  for (int64_t j = 0; j < padded; ++j) scores[j] = math::exp(scores[j] - shift);
-  Vec total = {};
-  for (int64_t j = 0; j < padded; j += kLanes) total += load(scores + j);
-  return sum(total);
+// Turns n scores into exp(score - largest); returns the sum of the results.
+BLADE_NOINLINE inline float exponentiate(float* scores, int64_t n, float largest) {
+  Lanes total[] = {0.0f, 0.0f};
+  for_lanes<2>(0, n, [&](auto at, int64_t j, int slot) BLADE_LAMBDA {
+    const Lanes weight = exp_nonpositive(at.load(scores + j) - largest);
+    at.store(scores + j, weight);
+    total[slot] = at.kept(total[slot] + weight, total[slot]);
+  });
+  return fold_lanes<FoldSum>(total);
 }
 
-// out = weights of one query row times V, over the sum of the weights.
+// out = weights of one query row times V, over the sum of the weights; kVectors vectors of V's columns.
+template <int kVectors>
+BLADE_ALWAYS_INLINE void weigh_columns(const AttentionArgs& args, const float* v, const float* weights, float inverse,
+                                       float* out) {
+  Vec total[kVectors] = {};
+  for (int64_t j = 0; j < args.kv_len; ++j) {
+    const Vec weight = splat(weights[j]);
+#pragma GCC unroll 4
+    for (int i = 0; i < kVectors; ++i) total[i] = fma(weight, load(v + i * kLanes), total[i]);
+    v += args.v_strides.row;
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < kVectors; ++i) store(out + i * kLanes, total[i] * inverse);
+}
+
 inline void weigh_values(const AttentionArgs& args, const float* v, const float* weights, float inverse, float* out) {
-  const int64_t stride = args.v_strides.row;
   int64_t d = 0;
-  for (; d + kLanes <= args.value_depth; d += kLanes) {
-    Vec total = {};
-    for (int64_t j = 0; j < args.kv_len; ++j) total = fma(splat(weights[j]), load(v + j * stride + d), total);
-    store(out + d, total * inverse);
-  }
+  for (; d + 4 * kLanes <= args.value_depth; d += 4 * kLanes) weigh_columns<4>(args, v + d, weights, inverse, out + d);
+  for (; d + kLanes <= args.value_depth; d += kLanes) weigh_columns<1>(args, v + d, weights, inverse, out + d);
   for (; d < args.value_depth; ++d) {
     float total = 0.0f;
-    for (int64_t j = 0; j < args.kv_len; ++j) total += weights[j] * v[j * stride + d];
+    for (int64_t j = 0; j < args.kv_len; ++j) total += weights[j] * v[j * args.v_strides.row + d];
     out[d] = total * inverse;
   }
 }
@@ -125,64 +144,118 @@ inline void attend_in_place(const AttentionArgs& args, const AttentionHead& head
       for (; x < args.depth; ++x) score += q[x] * k[x];
       scores[j] = score;
     }
-    scale_and_mask(args, head.mask == nullptr ? nullptr : head.mask + i * args.mask_strides.row, scores);
-    const float total = exponentiate(scores, args.kv_len);
+    const float* mask = head.mask == nullptr ? nullptr : head.mask + i * args.mask_strides.row;
+    const float largest = scale_and_mask(args, mask, args.kv_len, scores);
+    const float total = exponentiate(scores, args.kv_len, largest);
     weigh_values(args, head.v, scores, 1.0f / total, head.out + i * args.out_strides.row);
   }
 }
 
-// Divides finished rows by the sums of their weights.
-struct NormalizeRows {
-  const float* inverse_sums;
-  void operator()(int64_t m, int64_t n_begin, int64_t n_end, float* c) const {
-    for (int64_t n = 0; n < n_end - n_begin; ++n) c[n] *= inverse_sums[m];
-  }
-};
-
-// Where one thread keeps K^T and V packed, and a block's scores.
+// Where one thread keeps K^T and V packed, a tile of queries, and the tile's scores.
+//
+// Both are kept as the micro-kernel wants its left operand: pieces of kDepth columns, each kTileRows rows that are
+// kRowStride floats apart. So the scores that one product writes are what the other one reads.
 struct AttentionScratch {
+  static constexpr int64_t kPiece = kTileRows * kRowStride;
   int64_t k_floats;
   int64_t v_floats;
-  int64_t score_stride;
-  int64_t rows;  // of queries in a block: what keeps its scores in the second level cache
+  int64_t query_floats;
+  int64_t score_floats;
 
   explicit AttentionScratch(const AttentionArgs& args) {
     k_floats = packed_b_bytes(args.depth, args.kv_len) / 4;
     v_floats = packed_b_bytes(args.kv_len, args.value_depth) / 4;
-    score_stride = round_up(args.kv_len, kLanes) + kLanes;
-    rows = args.kv_len <= 2048 ? kAttentionRows : kTileRows;
+    query_floats = ceil_div(args.depth, kDepth) * kPiece;
+    score_floats = ceil_div(args.kv_len, kDepth) * kPiece;
   }
-  int64_t bytes() const { return (k_floats + v_floats + rows * score_stride) * 4; }
+  int64_t bytes() const { return (k_floats + v_floats + query_floats + score_floats) * 4; }
 };
+
+constexpr Ahead kNothingAhead = {nullptr, 0, 0, 0};
+
+// scores = queries times K^T, for a tile of at most kTileRows rows.
+inline void score_tile(const AttentionArgs& args, const float* k_packed, const float* queries, int64_t rows,
+                       float* scores) {
+  float* c[kTileRows];
+  for (int64_t p = 0; p < ceil_div(args.kv_len, kPanel); ++p) {
+    const int64_t column = p * kPanel;
+    float* piece = scores + column / kDepth * AttentionScratch::kPiece + column % kDepth;
+    for (int i = 0; i < kTileRows; ++i) c[i] = piece + i * kRowStride;
+    const float* panel = k_packed + column * args.depth;
+    for (int64_t x = 0; x < args.depth; x += kDepth) {
+      multiply_tile_dispatch<2>(rows, min64(kDepth, args.depth - x), queries + x / kDepth * AttentionScratch::kPiece,
+                                panel + x * kPanel, kPanel, c, x > 0, kNothingAhead);
+    }
+    if (args.depth == 0) {
+      for (int64_t r = 0; r < rows; ++r) zero_floats(c[r], kPanel);
+    }
+  }
+}
+
+// Turns a row of scores into weights; returns their sum.
+inline float weigh_row(const AttentionArgs& args, const float* mask, float* scores) {
+  float largest = -__builtin_inff();
+  for (int64_t j = 0; j < args.kv_len; j += kDepth) {
+    float* piece = scores + j / kDepth * AttentionScratch::kPiece;
+    const float* piece_mask = mask == nullptr ? nullptr : mask + j * args.mask_column_stride;
+    const float most = scale_and_mask(args, piece_mask, min64(kDepth, args.kv_len - j), piece);
+    largest = most > largest ? most : largest;
+  }
+  float total = 0.0f;
+  for (int64_t j = 0; j < args.kv_len; j += kDepth) {
+    float* piece = scores + j / kDepth * AttentionScratch::kPiece;
+    total += exponentiate(piece, min64(kDepth, args.kv_len - j), largest);
+  }
+  return total;
+}
+
+// out = weights times V, each row times its factor.
+inline void value_tile(const AttentionArgs& args, const float* v_packed, const float* weights, const float* factors,
+                       int64_t rows, float* out) {
+  float sums[kTileRows * kPanel] __attribute__((aligned(64)));
+  float* c[kTileRows];
+  for (int i = 0; i < kTileRows; ++i) c[i] = sums + i * kPanel;
+  for (int64_t column = 0; column < args.value_depth; column += kPanel) {
+    const float* panel = v_packed + column * args.kv_len;
+    for (int64_t j = 0; j < args.kv_len; j += kDepth) {
+      multiply_tile_dispatch<2>(rows, min64(kDepth, args.kv_len - j), weights + j / kDepth * AttentionScratch::kPiece,
+                                panel + j * kPanel, kPanel, c, j > 0, kNothingAhead);
+    }
+    const int64_t columns = min64(kPanel, args.value_depth - column);
+    for (int64_t r = 0; r < rows; ++r) {
+      float* to = out + r * args.out_strides.row + column;
+      const Lanes factor = factors[r];
+      for_lanes<1>(0, columns,
+                   [&](auto at, int64_t n, int) BLADE_LAMBDA { at.store(to + n, at.load(c[r] + n) * factor); });
+    }
+  }
+}
 
 // Query rows [begin, end) of a head, through packed K^T and V.
 inline void attend_packed(const AttentionArgs& args, const AttentionHead& head, const AttentionScratch& scratch,
                           int64_t begin, int64_t end, float* memory) {
   float* k_packed = memory;
-  float* v_packed = memory + scratch.k_floats;
-  float* scores = v_packed + scratch.v_floats;
-  const int64_t key_panels = ceil_div(args.kv_len, kPanel);
-  const int64_t value_panels = ceil_div(args.value_depth, kPanel);
-  pack_panels(head.k, args.k_strides.row, true, args.depth, args.kv_len, 0, key_panels, k_packed);
-  pack_panels(head.v, args.v_strides.row, false, args.kv_len, args.value_depth, 0, value_panels, v_packed);
-  float inverse_sums[kAttentionRows];
-  for (int64_t i = begin; i < end; i += scratch.rows) {
-    const int64_t rows = min64(scratch.rows, end - i);
-    const int64_t stride = scratch.score_stride;
-    const RowMajorA queries = {head.q + i * args.q_strides.row, args.q_strides.row, 0};
-    multiply_block<kAttentionRows>({0, 0, rows, 0, key_panels, args.kv_len, args.depth}, source_of(queries),
-                                   packed_panels(k_packed, args.depth, 0), target_of(RowMajorC{scores, stride, 0}),
-                                   epilogue_of(NoEpilogue{}));
+  float* v_packed = k_packed + scratch.k_floats;
+  float* queries = v_packed + scratch.v_floats;
+  float* scores = queries + scratch.query_floats;
+  pack_panels(head.k, args.k_strides.row, true, args.depth, args.kv_len, 0, ceil_div(args.kv_len, kPanel), k_packed);
+  pack_panels(head.v, args.v_strides.row, false, args.kv_len, args.value_depth, 0, ceil_div(args.value_depth, kPanel),
+              v_packed);
+  float factors[kTileRows];
+  for (int64_t i = begin; i < end; i += kTileRows) {
+    const int64_t rows = min64(kTileRows, end - i);
+    for (int64_t x = 0; x < args.depth; x += kDepth) {
+      float* piece = queries + x / kDepth * AttentionScratch::kPiece;
+      for (int64_t r = 0; r < rows; ++r) {
+        copy_floats(piece + r * kRowStride, head.q + (i + r) * args.q_strides.row + x, min64(kDepth, args.depth - x));
+      }
+    }
+    score_tile(args, k_packed, queries, rows, scores);
     for (int64_t r = 0; r < rows; ++r) {
       const float* mask = head.mask == nullptr ? nullptr : head.mask + (i + r) * args.mask_strides.row;
-      scale_and_mask(args, mask, scores + r * stride);
-      inverse_sums[r] = 1.0f / exponentiate(scores + r * stride, args.kv_len);
+      factors[r] = 1.0f / weigh_row(args, mask, scores + r * kRowStride);
     }
-    const RowMajorA weights = {scores, stride, 0};
-    const NormalizeRows normalize = {inverse_sums};
-    const RowMajorC out = {head.out + i * args.out_strides.row, args.out_strides.row, 0};
-    multiply_block<kAttentionRows>({0, 0, rows, 0, value_panels, args.value_depth, args.kv_len}, source_of(weights),
-                                   packed_panels(v_packed, args.kv_len, 0), target_of(out), epilogue_of(normalize));
+    value_tile(args, v_packed, scores, factors, rows, head.out + i * args.out_strides.row);
   }
 }
 
@@ -204,10 +277,10 @@ BLADE_NOINLINE inline int32_t attention(const BladeRal* ral, const AttentionArgs
   const AttentionScratch scratch(args);
   const bool few = args.q_len <= kFewRows;
   ScratchPool pool;
-  if (!pool.allocate(ral, few ? scratch.score_stride * 4 : scratch.bytes())) return BLADE_NO_MEMORY;
+  if (!pool.allocate(ral, few ? args.kv_len * 4 : scratch.bytes())) return BLADE_NO_MEMORY;
   // A head is cut into parts when there are few heads; each part packs K and V again.
   const int64_t wanted = ral->num_threads > 1 ? 3 * ral->num_threads : 1;
-  const int64_t parts = min64(ceil_div(wanted, all_heads), ceil_div(args.q_len, scratch.rows));
+  const int64_t parts = min64(ceil_div(wanted, all_heads), ceil_div(args.q_len, 2 * kTileRows));
   const int64_t part_rows = round_up(ceil_div(args.q_len, parts), few ? 1 : kTileRows);
   auto work = [&](int64_t begin, int64_t end) {
     const int32_t slot = pool.acquire();

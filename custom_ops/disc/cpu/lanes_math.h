@@ -167,6 +167,7 @@ BLADE_INLINE Lanes exp_bounded(Lanes x) {
   return scale2(fma(power, p, power), k);
 }
 
+BLADE_INLINE Lanes exp_nonpositive(Lanes x) { return exp_bounded(greater(-110.0f, x)); }
 BLADE_INLINE Lanes fn_exp(Lanes x) { return exp_bounded(lesser(90.0f, greater(-110.0f, x))); }
 
 // Piecewise polynomials about 16 equidistant points; row d has the factors of t^d.
@@ -291,11 +292,63 @@ BLADE_EACH_LANE(gelu_tanh)
 BLADE_EACH_LANE(sigmoid)
 BLADE_EACH_LANE(swish)
 BLADE_EACH_LANE(tanh)
+BLADE_INLINE Lanes exp_nonpositive(Lanes x) { return fn_exp(x); }
 
 #endif
 
 #undef BLADE_EACH_LANE
 #undef BLADE_EACH_LANE_BINARY
+
+// --- reductions ---
+
+namespace {
+
+// How two accumulators combine, for numbers and for vectors of them. NaN wins against numbers.
+struct FoldSum {
+  template <class V>
+  static BLADE_ALWAYS_INLINE V of(V a, V b) {
+    return a + b;
+  }
+};
+struct FoldProd {
+  template <class V>
+  static BLADE_ALWAYS_INLINE V of(V a, V b) {
+    return a * b;
+  }
+};
+struct FoldMax {
+  template <class V>
+  static BLADE_ALWAYS_INLINE V of(V a, V b) {
+    return (a > b) | (a != a) ? a : b;
+  }
+  static BLADE_ALWAYS_INLINE Lanes of(Lanes a, Lanes b) { return fn_maximum(a, b); }
+};
+struct FoldMin {
+  template <class V>
+  static BLADE_ALWAYS_INLINE V of(V a, V b) {
+    return (a < b) | (a != a) ? a : b;
+  }
+  static BLADE_ALWAYS_INLINE Lanes of(Lanes a, Lanes b) { return fn_minimum(a, b); }
+};
+struct FoldAnd {
+  template <class V>
+  static BLADE_ALWAYS_INLINE V of(V a, V b) {
+    return a & b;
+  }
+};
+struct FoldOr {
+  template <class V>
+  static BLADE_ALWAYS_INLINE V of(V a, V b) {
+    return a | b;
+  }
+};
+// The greater one; a NaN only where the second one is.
+struct FoldGreater {
+  static BLADE_ALWAYS_INLINE Lanes of(Lanes a, Lanes b) { return greater(a, b); }
+  static BLADE_ALWAYS_INLINE Vec8 of(Vec8 a, Vec8 b) { return max8(a, b); }
+};
+
+}  // namespace
 }  // namespace blade
 
 #endif  // TF_BLADE_CUSTOM_OPS_DISC_CPU_LANES_MATH_H_

@@ -119,46 +119,6 @@ BLADE_ALWAYS_INLINE float resize_weight(const ResizeAxis& axis, int64_t i) {
 
 // --- reductions ---
 
-// How two accumulators combine, for numbers and for vectors of them. NaN wins against numbers.
-struct FoldSum {
-  template <class V>
-  static BLADE_ALWAYS_INLINE V of(V a, V b) {
-    return a + b;
-  }
-};
-struct FoldProd {
-  template <class V>
-  static BLADE_ALWAYS_INLINE V of(V a, V b) {
-    return a * b;
-  }
-};
-struct FoldMax {
-  template <class V>
-  static BLADE_ALWAYS_INLINE V of(V a, V b) {
-    return (a > b) | (a != a) ? a : b;
-  }
-  static BLADE_ALWAYS_INLINE Lanes of(Lanes a, Lanes b) { return fn_maximum(a, b); }
-};
-struct FoldMin {
-  template <class V>
-  static BLADE_ALWAYS_INLINE V of(V a, V b) {
-    return (a < b) | (a != a) ? a : b;
-  }
-  static BLADE_ALWAYS_INLINE Lanes of(Lanes a, Lanes b) { return fn_minimum(a, b); }
-};
-struct FoldAnd {
-  template <class V>
-  static BLADE_ALWAYS_INLINE V of(V a, V b) {
-    return a & b;
-  }
-};
-struct FoldOr {
-  template <class V>
-  static BLADE_ALWAYS_INLINE V of(V a, V b) {
-    return a | b;
-  }
-};
-
 // Combines kLanes accumulators as a tree: lane i with lane i + kLanes / 2, and so on.
 template <class Op, int kLanes, class T>
 BLADE_ALWAYS_INLINE T fold(T* lanes) {

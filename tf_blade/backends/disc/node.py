@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tf_blade.backends.disc.ir.builder import Builder
 from tf_blade.backends.disc.ir.values import Value
 from tf_blade.backends.disc.ops.base import RULES, OpContext
+from tf_blade.backends.disc.ops.left import LEFT
 from tf_blade.dtypes import DType
 from tf_blade.errors import Unsupported
 from tf_blade.graph.graph import ARG_OP, Graph, Node, Tensor
@@ -24,7 +25,8 @@ def lower_node(builder: Builder, node: Node, inputs: Sequence[Value]) -> list[Va
     """
     rule = RULES.get(node.op)
     if rule is None:
-        raise Unsupported(f"no rule for op {node.op}", node.name)
+        why = f": {LEFT[node.op]}" if node.op in LEFT else ""
+        raise Unsupported(f"no rule for op {node.op}{why}", node.name)
     for name, accepted in rule.types.items():
         dtype = node.attrs.get(name)
         if dtype not in accepted:

@@ -15,7 +15,7 @@ REASONS: dict[str, str] = {
         MatrixLogarithm MatrixSquareRoot TridiagonalSolve BandedTriangularSolve
     """,
     "random numbers: the generator's state and sequence are TensorFlow's": """
-        RandomUniform RandomStandardNormal TruncatedNormal RandomUniformInt RandomShuffle Multinomial RandomGammaV2
+        RandomUniform RandomStandardNormal TruncatedNormal RandomUniformInt RandomShuffle Multinomial RandomGamma
         RandomPoissonV2 ParameterizedTruncatedNormal StatelessRandomUniform StatelessRandomUniformV2
         StatelessRandomNormal StatelessRandomNormalV2 StatelessTruncatedNormal StatelessMultinomial
         StatefulUniform StatefulStandardNormalV2 SampleDistortedBoundingBox FractionalMaxPool FractionalAvgPool

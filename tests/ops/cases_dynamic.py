@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests.ops.cases_state import TYPES
-from tests.ops.harness import Arg, Make, OpCase, cycle, f32, i32, integers, uniform
+from tests.ops.harness import Arg, Make, OpCase, cycle, f32, i32, i64, integers, uniform
 
 raw = tf.raw_ops
 # no denormals: TensorFlow's threads take them for zeros
@@ -185,6 +185,129 @@ def _experts(x: tf.Tensor, places: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     return raw.DynamicStitch(indices=order, data=[tf.nn.relu(row @ weights[k]) for k, row in enumerate(rows)])
 
 
+def _splitting(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Row splits of twelve values."""
+    inner = np.sort(rng.integers(0, 13, max(shape[0] - 2, 0)))
+    return np.array([0, *inner, 12][: shape[0]], dtype)
+
+
+def _ragged() -> Iterator[OpCase]:
+    splits = Arg(tf.int64, ("n",), _splitting)
+    sizes = (2, 3, 6)
+    for t in (tf.int32, tf.int64, tf.float32, tf.float64):
+        yield OpCase(
+            f"RaggedRange_{t.name}",
+            lambda a, b, c: tuple(raw.RaggedRange(starts=a, limits=b, deltas=c)),
+            (Arg(t, ("n",), integers(-9, 9)), Arg(t, ("n",), integers(-9, 9)), Arg(t, ("n",), cycle(1, -2, 3))),
+        )
+    yield OpCase("RaggedRange_float", _float_ranges, (f32("n", make=uniform(0, 3)),))
+    yield OpCase("RaggedRange_scalars", lambda n: tuple(raw.RaggedRange(starts=0, limits=n, deltas=2)), (i32("n"),))
+    yield OpCase("RaggedRange_zero", lambda n: tuple(raw.RaggedRange(starts=0, limits=9, deltas=n)), (i32("n"),))
+
+    def dense(v: tf.Tensor, s: tf.Tensor, shape: Any, missing: Any = -1) -> tf.Tensor:
+        return raw.RaggedTensorToTensor(
+            shape=tf.constant(shape, tf.int64),
+            values=v,
+            default_value=tf.cast(missing, v.dtype),
+            row_partition_tensors=[s],
+            row_partition_types=["ROW_SPLITS"],
+        )
+
+    for t in TYPES:
+        yield OpCase(
+            f"RaggedTensorToTensor_{t.name}", lambda v, s: dense(v, s, [-1, -1]), (Arg(t, (12,)), splits), sizes=sizes
+        )
+    values = f32(12, 2)
+    for name, shape in (("rows", [4, -1, -1]), ("columns", [-1, 3, 2]), ("unknown", -1)):
+        yield OpCase(
+            f"RaggedTensorToTensor_{name}", lambda v, s, shape=shape: dense(v, s, shape), (values, splits), sizes=sizes
+        )
+    yield OpCase(
+        "RaggedTensorToTensor_after",
+        lambda v, s: tf.nn.softmax(dense(tf.exp(v), s, [-1, -1, -1]) + 1),
+        (values, splits),
+        sizes=sizes,
+    )
+    yield OpCase(
+        "RaggedTensorToTensor_broken", lambda v, s: dense(v, s, [-1, -1]), (f32(12), i64("n", make=_ascending))
+    )
+    yield OpCase("RaggedTensorToTensor_two", _two_ragged_dimensions, (f32(4),), refusal="row partitions")
+    yield OpCase(
+        "RaggedTensorToSparse",
+        lambda s, v: tuple(raw.RaggedTensorToSparse(rt_nested_splits=[s], rt_dense_values=v)),
+        (splits, f32(12)),
+        sizes=sizes,
+    )
+    yield OpCase(
+        "RaggedGather",
+        lambda s, v, i: tf.nest.flatten(
+            raw.RaggedGather(params_nested_splits=[s], params_dense_values=v, indices=i, OUTPUT_RAGGED_RANK=1)
+        ),
+        (Arg(tf.int32, (5,), _splitting), f32(12, 2), i32("n", make=integers(0, 4))),
+    )
+    yield OpCase(
+        "RaggedGather_range",
+        lambda s, v, i: tf.nest.flatten(
+            raw.RaggedGather(params_nested_splits=[s], params_dense_values=v, indices=i, OUTPUT_RAGGED_RANK=1)
+        ),
+        (Arg(tf.int32, (5,), _splitting), f32(12, 2), i32("n", make=integers(-1, 6))),
+    )
+
+
+def _float_ranges(limits: tf.Tensor) -> Any:
+    return tuple(raw.RaggedRange(starts=0.25, limits=limits, deltas=0.125))
+
+
+def _two_ragged_dimensions(values: tf.Tensor) -> tf.Tensor:
+    return tf.RaggedTensor.from_nested_row_splits(values, [[0, 1, 2], [0, 1, 4]], validate=False).to_tensor()
+
+
+def _entries(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Coordinates in a matrix of 9 by 4, in any order."""
+    return np.stack([rng.integers(0, 9, shape[0]), rng.integers(0, 4, shape[0])], 1).astype(dtype)
+
+
+def _sparse() -> Iterator[OpCase]:
+    entries = Arg(tf.int64, ("n", 2), _entries)
+    shape = Arg(tf.int64, (2,), lambda rng, shape, dtype: np.array([9, 4], dtype))
+
+    def filled(i: tf.Tensor, v: tf.Tensor, s: tf.Tensor) -> Any:
+        return tuple(raw.SparseFillEmptyRows(indices=i, values=v, dense_shape=s, default_value=tf.cast(-1, v.dtype)))
+
+    for t in TYPES:
+        yield OpCase(f"SparseFillEmptyRows_{t.name}", filled, (entries, Arg(t, ("n",)), shape))
+    yield OpCase(
+        "SparseFillEmptyRows_static", lambda i, v: filled(i, v, tf.constant([9, 4], tf.int64)), (entries, f32("n"))
+    )
+    few = Arg(tf.int64, (2,), lambda rng, shape, dtype: np.array([5, 4], dtype))
+    yield OpCase("SparseFillEmptyRows_range", filled, (entries, f32("n"), few))
+    yield OpCase("SparseFillEmptyRows_lookup", _lookup, (f32(20, 3), entries, i64("n", make=integers(0, 20)), shape))
+    for name, target in (("", [6, 6]), ("_inferred", [-1, 3, 2]), ("_same", [9, 4]), ("_flat", [-1])):
+        yield OpCase(
+            f"SparseReshape{name}",
+            lambda i, s, target=target: tuple(
+                raw.SparseReshape(input_indices=i, input_shape=s, new_shape=tf.constant(target, tf.int64))
+            ),
+            (entries, shape),
+        )
+    yield OpCase(
+        "SparseReshape_wrong",
+        lambda i, s, t: tuple(raw.SparseReshape(input_indices=i, input_shape=s, new_shape=t)),
+        (entries, shape, Arg(tf.int64, (2,), integers(-1, 10))),
+    )
+
+
+def _lookup(table: tf.Tensor, entries: tf.Tensor, ids: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
+    """What safe_embedding_lookup_sparse does."""
+    indices, values, empty, _ = raw.SparseFillEmptyRows(
+        indices=entries, values=ids, dense_shape=shape, default_value=tf.constant(0, tf.int64)
+    )
+    distinct, places = tf.unique(values)
+    rows = tf.gather(table, distinct)
+    means = raw.SparseSegmentMean(data=rows, indices=places, segment_ids=tf.cast(indices[:, 0], tf.int32))
+    return tf.where(empty[:, None], tf.zeros_like(means), means)
+
+
 def _boxes(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Corners in any order, some outside of the unit square; a few boxes of no area."""
     corners = rng.uniform(-0.2, 1.2, shape)
@@ -274,6 +397,16 @@ def _combined_equal() -> Iterator[OpCase]:
     yield _combined_case("_special", scores=_UNCOMPARED, max_output_size_per_class=100, max_total_size=200)
 
 
-CASES: tuple[OpCase, ...] = (*_where(), *_after(), *_nms(), *_combined(), *_unique(), *_segments(), *_partitions())
+CASES: tuple[OpCase, ...] = (
+    *_where(),
+    *_after(),
+    *_nms(),
+    *_combined(),
+    *_unique(),
+    *_segments(),
+    *_partitions(),
+    *_ragged(),
+    *_sparse(),
+)
 # The interpreter orders equal scores in a way of its own.
 COMPILED: tuple[OpCase, ...] = tuple(_combined_equal())

@@ -46,7 +46,8 @@ ReadVariableOp ResourceGather
 Where NonMaxSuppression NonMaxSuppressionV2 NonMaxSuppressionV3 NonMaxSuppressionV4 NonMaxSuppressionV5
 NonMaxSuppressionWithOverlaps CombinedNonMaxSuppression Unique UniqueV2 UniqueWithCounts UniqueWithCountsV2
 SegmentSum SegmentMean SegmentProd SegmentMax SegmentMin SparseSegmentSum SparseSegmentMean SparseSegmentSqrtN
-DynamicPartition DynamicStitch ParallelDynamicStitch
+DynamicPartition DynamicStitch ParallelDynamicStitch RaggedRange RaggedTensorToTensor RaggedTensorToSparse RaggedGather
+SparseFillEmptyRows SparseReshape
 """
 OPS = tuple(_NAMES.split())
 # A Placeholder is what feeds a graph: it arrives as an argument of the cluster, as every row's inputs do.

@@ -107,11 +107,13 @@ def load_families() -> None:
         specs_dynamic,
         specs_math,
         specs_movement,
+        specs_ragged,
         specs_search,
         specs_segments,
     )
 
-    del specs_composite, specs_control, specs_dynamic, specs_math, specs_movement, specs_search, specs_segments
+    del specs_composite, specs_control, specs_dynamic, specs_math, specs_movement
+    del specs_ragged, specs_search, specs_segments
 
 
 load_families()

@@ -23,6 +23,7 @@ FAMILIES = (
     "fused",
     "dynamic_sizes",
     "detection",
+    "ragged",
     "lists",
     "control",
     "gradients",

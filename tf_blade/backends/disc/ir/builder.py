@@ -324,7 +324,7 @@ class Builder:
         Raises:
             Unsupported: an op finds a dimension when it runs, each time another one.
         """
-        if inner.late:
+        if inner.late or inner.binders:
             raise Unsupported("an op in a loop, branch or call finds the size of its result")
         for item in inner.constraints:
             self._constrain(item.kind, item.a, item.b)

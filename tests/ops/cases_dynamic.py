@@ -308,6 +308,27 @@ def _lookup(table: tf.Tensor, entries: tf.Tensor, ids: tf.Tensor, shape: tf.Tens
     return tf.where(empty[:, None], tf.zeros_like(means), means)
 
 
+def _found() -> Iterator[OpCase]:
+    """Sizes that are elements of integer tensors."""
+    x, number = f32("n", 3), i32(make=integers(0, 4))
+    yield OpCase("Range_found", lambda n: tf.range(1, n * 3 + 1, 2), (number,))
+    yield OpCase(
+        "Range_found_lengths", lambda n: tf.sequence_mask(n, dtype=tf.float32), (i32("n", make=integers(0, 7)),)
+    )
+    yield OpCase("Fill_found", lambda n: tf.fill([n, 2], 1.5) * 2, (number,))
+    yield OpCase("Fill_found_negative", lambda n: tf.fill([n - 2, 2], 1.5), (number,))
+    yield OpCase(
+        "Reshape_found", lambda x, n: tf.reshape(x, tf.stack([3, tf.reduce_sum(n)])), (x, i32("n", make=cycle(1)))
+    )
+    yield OpCase("Reshape_found_other", lambda x, n: tf.reshape(x, [n, 3]), (x, number))
+    yield OpCase("Slice_found", lambda x, n: tf.slice(x, [n, 0], [1, n]), (x, number))
+    yield OpCase("StridedSlice_found", lambda x, n: tf.nn.relu(x[:n]) + 1, (x, i32(make=integers(-4, 5))))
+    yield OpCase("StridedSlice_found_range", lambda x, n: x[n : 2 * n, ::-1], (x, i32(make=integers(-4, 5))))
+    yield OpCase("StridedSlice_found_row", lambda x, n: x[tf.argmax(n)], (f32(4, "n"), f32(4)))
+    yield OpCase("StridedSlice_found_twice", lambda x, n: (x[:n], x[:n] * 2, tf.reduce_sum(x[:n], 0)), (x, number))
+    yield OpCase("Range_found_large", lambda n: tf.range(tf.reduce_max(n)), (i32("n", make=integers(-3, 9)),))
+
+
 def _boxes(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Corners in any order, some outside of the unit square; a few boxes of no area."""
     corners = rng.uniform(-0.2, 1.2, shape)
@@ -407,6 +428,7 @@ CASES: tuple[OpCase, ...] = (
     *_partitions(),
     *_ragged(),
     *_sparse(),
+    *_found(),
 )
 # The interpreter orders equal scores in a way of its own.
 COMPILED: tuple[OpCase, ...] = tuple(_combined_equal())

@@ -41,6 +41,7 @@ class Builder:
         self.binders: list[Value] = []
         self.late: dict[sympy.Symbol, None] = {}
         self._substitution = dict(substitution or {})
+        self._observed: dict[Value, Value] = {}
         self.constraints: list[Constraint] = []
         self.unifications: list[tuple[sympy.Symbol, Dim]] = []
         self.parameters: list[Value] = []
@@ -361,6 +362,14 @@ class Builder:
         symbol = symbolic.value_symbol(name) if signed else symbolic.symbol(name)
         self.late.setdefault(symbol)
         return symbolic.substitute(symbol, self._substitution)
+
+    def observe(self, x: Value, name: str) -> Value:
+        """A small integer tensor whose elements become Dims, of names that begin with `name`, when the op runs."""
+        if x not in self._observed:
+            count = int(x.type.num_elements)
+            found = [self.late_dim(f"{name}/{i}", signed=True) for i in range(count)]
+            (self._observed[x],) = self.find("observe", (x,), found)
+        return self._observed[x]
 
     def call(self, kind: str, operands: Sequence[Value], /, **attrs: Any) -> tuple[Value, ...]:
         """The results of an op of a kind that no method here is named for."""

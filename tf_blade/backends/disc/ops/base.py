@@ -25,6 +25,9 @@ from tf_blade.graph.attributes import FunctionAttr
 from tf_blade.graph.graph import Graph, Node
 from tf_blade.symbolic import Dim, Shape
 
+# Shapes and the like have no more elements.
+MAX_FOUND = 16
+
 Rule = Callable[["OpContext"], "Value | Sequence[Value]"]
 
 
@@ -130,6 +133,17 @@ class OpContext:
         """The content of a scalar integer input as a Dim."""
         (value,) = self.dims(index)
         return value
+
+    def found_dims(self, index: int) -> Shape:
+        """Like `dims`, but content that nothing else is known of is looked at when the call runs, and named then.
+
+        Raises:
+            Unsupported: it is large, or has no fixed number of elements.
+        """
+        value = self.inputs[index]
+        if value.sym is None and isinstance(value.type.num_elements, int) and value.type.num_elements <= MAX_FOUND:
+            self.inputs[index] = self.b.observe(value, self.node.inputs[index].name)
+        return self.dims(index)
 
     def late_dim(self, suffix: str) -> Dim:
         """A dimension that the node finds when it runs."""

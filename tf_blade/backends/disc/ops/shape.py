@@ -24,7 +24,7 @@ def sizes_of(ctx: OpContext, index: int) -> Shape:
         Unsupported: a size is negative; TensorFlow reports the error.
     """
     ctx.require(ctx.inputs[index].rank <= 1, "sizes are a vector")
-    sizes = ctx.dims(index)
+    sizes = ctx.found_dims(index)
     for size in sizes:
         ctx.b.require_at_least(size, 0)
     return sizes
@@ -67,7 +67,7 @@ def rank(ctx: OpContext) -> Value:
 @op("Reshape", types={"T": ALL, "Tshape": INDEX})
 def reshape(ctx: OpContext) -> Value:
     ctx.require(ctx.inputs[1].rank == 1, "the shape is a vector")
-    x, target = ctx.inputs[0], list(ctx.dims(1))
+    x, target = ctx.inputs[0], list(ctx.found_dims(1))
     unknown = [i for i, dim in enumerate(target) if dim == -1]
     ctx.require(len(unknown) <= 1, "more than one dimension is -1")
     for i, dim in enumerate(target):
@@ -184,7 +184,7 @@ def _float_count(ctx: OpContext) -> int:
 
 
 def _integer_count(ctx: OpContext) -> Dim:
-    start, limit, step = ctx.dim(0), ctx.dim(1), int(ctx.const(2).reshape(()))
+    (start,), (limit,), step = ctx.found_dims(0), ctx.found_dims(1), int(ctx.const(2).reshape(()))
     if step == 0:
         raise Unsupported("a step of 0")
     if step < 0:

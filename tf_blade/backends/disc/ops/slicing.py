@@ -17,7 +17,7 @@ from tf_blade.symbolic import Dim, Shape
 
 @op("Slice", types={"T": ALL, "Index": INDEX})
 def slice_(ctx: OpContext) -> Value:
-    x, starts, sizes = ctx.inputs[0], ctx.dims(1), list(ctx.dims(2))
+    x, starts, sizes = ctx.inputs[0], ctx.found_dims(1), list(ctx.found_dims(2))
     ctx.require(len(starts) == x.rank == len(sizes), "begin and size have one number for each dimension")
     for axis, (dim, start, size) in enumerate(zip(x.shape, starts, sizes, strict=True)):
         ctx.b.require_at_least(start, 0)
@@ -88,7 +88,7 @@ def window_of_slice(ctx: OpContext, shape: Shape) -> Window:
 
 def _expand(ctx: OpContext, rank: int) -> list[_Bound | None]:
     """The sparse specification as one entry for each result dimension or shrunk input dimension."""
-    begin, end, strides = ctx.dims(1), ctx.dims(2), [int(item) for item in ctx.const(3).reshape(-1)]
+    begin, end, strides = ctx.found_dims(1), ctx.found_dims(2), [int(item) for item in ctx.const(3).reshape(-1)]
     ctx.require(len(begin) == len(end) == len(strides), "begin, end and strides have one length")
     masks = {
         name: [bool(int(ctx.attr(name, 0)) >> i & 1) for i in range(len(begin))]

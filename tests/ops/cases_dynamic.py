@@ -293,7 +293,7 @@ def _sparse() -> Iterator[OpCase]:
     yield OpCase(
         "SparseReshape_wrong",
         lambda i, s, t: tuple(raw.SparseReshape(input_indices=i, input_shape=s, new_shape=t)),
-        (entries, shape, Arg(tf.int64, (2,), integers(-1, 10))),
+        (entries, shape, Arg(tf.int64, (2,), lambda rng, shape, dtype: np.array([6, rng.integers(5, 7)], dtype))),
     )
 
 
@@ -316,7 +316,7 @@ def _found() -> Iterator[OpCase]:
         "Range_found_lengths", lambda n: tf.sequence_mask(n, dtype=tf.float32), (i32("n", make=integers(0, 7)),)
     )
     yield OpCase("Fill_found", lambda n: tf.fill([n, 2], 1.5) * 2, (number,))
-    yield OpCase("Fill_found_negative", lambda n: tf.fill([n - 2, 2], 1.5), (number,))
+    yield OpCase("Fill_found_negative", lambda x, n: tf.fill([n - 2, tf.size(x)], 1.5), (x, number))
     yield OpCase(
         "Reshape_found", lambda x, n: tf.reshape(x, tf.stack([3, tf.reduce_sum(n)])), (x, i32("n", make=cycle(1)))
     )

@@ -15,7 +15,6 @@ ALONE = (
     "DynamicPartition_range",
     "DynamicStitch_negative",
     "RaggedRange_zero",
-    "RaggedTensorToTensor_broken",
     "RaggedGather_range",
     "SparseFillEmptyRows_range",
     "SparseReshape_wrong",

@@ -57,11 +57,15 @@ def _depth(ctx: OpContext, indices: Value, rank: int) -> int:
 @op("ResourceGatherNd", types={"dtype": ALL, "Tindices": INDEX})
 def resource_gather_nd(ctx: OpContext) -> Value:
     """The handle arrives as the variable's tensor."""
-    return gather_nd(ctx)
+    return _gather_nd(ctx)
 
 
 @op("GatherNd", types={"Tparams": ALL, "Tindices": _INDICES})
 def gather_nd(ctx: OpContext) -> Value:
+    return _gather_nd(ctx)
+
+
+def _gather_nd(ctx: OpContext) -> Value:
     _require_errors(ctx)
     x, indices = ctx.inputs
     ctx.require(x.rank >= 1, "params of rank 0")

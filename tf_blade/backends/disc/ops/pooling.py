@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-import ml_dtypes
+import numpy as np
 
 from tf_blade import symbolic
 from tf_blade.backends.disc.ir.values import Value
@@ -63,7 +63,7 @@ def _max(ctx: OpContext, size: tuple[int, int], window: Window) -> Term:
         x = x.fn("is_nan").where(lowest(x), x)
     result = image_windows(x, size, window, lowest(x)).reduce("max", (2, 4))
     finite = x.dtype.is_float and x.dtype != DType.BFLOAT16
-    return result.maximum(float(ml_dtypes.finfo(x.dtype.numpy).min)) if finite else result
+    return result.maximum(float(np.finfo(x.dtype.numpy).min)) if finite else result
 
 
 def _average(ctx: OpContext, size: tuple[int, int], window: Window) -> Term:

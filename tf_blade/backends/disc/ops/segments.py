@@ -37,8 +37,8 @@ def _identity(kind: str, dtype: DType) -> float:
     """What an empty segment gives."""
     if kind in ("add", "mul"):
         return float(kind == "mul")
-    info = np.iinfo(dtype.numpy) if dtype.is_integer else ml_dtypes.finfo(dtype.numpy)
-    return info.min if kind == "max" else info.max  # type: ignore[no-any-return]
+    info = np.iinfo(dtype.numpy) if dtype.is_integer else ml_dtypes.finfo(dtype.numpy)  # type: ignore[no-untyped-call]
+    return info.min if kind == "max" else info.max  # type: ignore[return-value]
 
 
 def _unsorted_segment(kind: str) -> Rule:

@@ -38,7 +38,7 @@ def shape(ctx: OpContext) -> Value:
 @op("VariableShape", types={"out_type": INDEX})
 def variable_shape(ctx: OpContext) -> Value:
     """The handle arrives as the variable's tensor."""
-    return shape(ctx)
+    return ctx.b.dims(_column(ctx.inputs[0].shape), ctx.attr("out_type"))
 
 
 @op("ShapeN", types={"T": ALL, "out_type": INDEX})

@@ -42,29 +42,50 @@ constexpr int64_t kGemmRows = 128;
 
 // How [m, n] is cut into blocks that threads take one at a time: rows, and panels, dealt out evenly.
 struct GemmPartition {
-  int64_t m_blocks;
-  int64_t n_blocks;
-  int64_t cost;  // nanoseconds of a block, roughly
+  int64_t m_blocks = 1;
+  int64_t n_blocks = 1;
+  int64_t cost = 0;  // nanoseconds of a block, roughly
 
   GemmPartition(int64_t batch, int64_t m, int64_t n, int64_t k, int64_t threads) {
-    const int64_t all_panels = ceil_div(n, kPanel);
-    // A block's part of B passes through the caches once for all of its rows; the more panels the fewer copies of A.
-    constexpr int64_t kMostPanels = 384 / kPanel;
-    m_blocks = ceil_div(m, kGemmRows);
-    n_blocks = ceil_div(all_panels, kMostPanels);
-    const int64_t wanted = threads > 1 && batch * m * n * k > (int64_t{1} << 18) ? 2 * threads : 1;
-    if (batch * m_blocks * n_blocks < wanted) {
-      // Wide matrices are cut by columns first: it costs only further copies of a few rows of A.
-      n_blocks = min64(max64(n_blocks, ceil_div(wanted, batch * m_blocks)), ceil_div(all_panels, 2));
+    const int64_t panels = ceil_div(n, kPanel);
+    const int64_t least_rows = ceil_div(m, kGemmRows);
+    if (threads <= 1 || batch * m * n * k <= (int64_t{1} << 18)) {
+      m_blocks = least_rows;
+    } else {
+      choose(batch, m, panels, least_rows, threads);
     }
-    if (batch * m_blocks * n_blocks < wanted) {
-      m_blocks = min64(max64(m_blocks, ceil_div(wanted, batch * n_blocks)), ceil_div(m, 2 * kTileRows));
+    // A cycle for each row, panel and inner index, twice as many with AVX2; B at 8 bytes a nanosecond at best.
+    const int64_t cycles = block_cycles(ceil_div(m, m_blocks), ceil_div(panels, n_blocks));
+    cost = cycles * k * (16 / kLanes) / 40 + 100;
+  }
+
+ private:
+  // Cycles of a block for each inner index, times 16: copying its rows, fetching its panels, and multiplying, where
+  // each tile costs nearly a row more than it has.
+  static int64_t block_cycles(int64_t rows, int64_t panels) {
+    const int64_t multiplying = 16 * rows + 12 * ceil_div(rows, kTileRows);
+    return 6 * rows + panels * (64 + max64(multiplying, 192));
+  }
+
+  // Tries numbers of column blocks, each with the row blocks that make one to four blocks a thread. Several are
+  // better than one when a thread comes late.
+  void choose(int64_t batch, int64_t m, int64_t panels, int64_t least_rows, int64_t threads) {
+    int64_t best = kNoLimit;
+    for (int64_t columns = 1; columns <= min64(panels, 4 * threads); ++columns) {
+      int64_t previous = 0;
+      for (int64_t each = 1; each <= 4; ++each) {
+        const int64_t rows = min64(max64(least_rows, ceil_div(each * threads, batch * columns)), m);
+        if (rows == previous) continue;
+        previous = rows;
+        const int64_t turns = ceil_div(batch * rows * columns, threads);
+        const int64_t time = turns * block_cycles(ceil_div(m, rows), ceil_div(panels, columns));
+        const int64_t score = time + time / (12 * turns);
+        if (score >= best) continue;
+        best = score;
+        m_blocks = rows;
+        n_blocks = columns;
+      }
     }
-    n_blocks = min64(n_blocks, all_panels);
-    // About 64 multiply-adds a nanosecond (half with AVX2) when compute bound, 8 bytes a nanosecond when memory bound.
-    const int64_t rows = ceil_div(m, m_blocks);
-    const int64_t columns = ceil_div(all_panels, n_blocks) * kPanel;
-    cost = rows * columns * k / (4 * kLanes) + k * columns / 2 + 100;
   }
 };
 

@@ -11,6 +11,7 @@ namespace blade {
 namespace {
 
 constexpr int64_t kNoLimit = int64_t{1} << 62;
+constexpr int64_t kMostPanels = 768 / kPanel;  // whose part of C stays in the second level cache over several passes
 
 // The left operand: copies block [m, m + rows) x [k, k + depth) of a batch into the micro-kernel's buffer. `plain` is
 // set for rows in memory, which are then fetched into the cache ahead of copying.
@@ -109,6 +110,7 @@ struct BlockShape {
   int64_t last_panel;  // exclusive
   int64_t n;           // columns of the whole matrix
   int64_t k;
+  bool cached = false;  // the operands are in the cache: there is nothing to fetch ahead
 };
 
 // One tile of a panel: `rows` rows at `a`, columns from `column` on.
@@ -176,17 +178,25 @@ struct PanelPart {
 };
 
 // Multiplies a block whose rows fit the buffer, for inner indices [k, k + depth). Rows are cut into tiles of about
-// equal height, since a low one costs more a row. They are copied tile by tile on the way through the first panel,
-// while the next tile's rows come from memory; during later panels the panel after comes, some lines with each tile.
-BLADE_NOINLINE inline void multiply_depth(const BlockShape& block, int64_t k, int64_t depth, const Source& source,
-                                          const Panels& right, const Target& target, float* buffer) {
+// equal height, since a low one costs more a row. Unless they are there from before, they are copied tile by tile on
+// the way through the first panel, while the next tile's rows come from memory; during other panels the panel after
+// comes, some lines with each tile.
+BLADE_NOINLINE inline void multiply_depth(const BlockShape& block, int64_t k, int64_t depth, bool copied,
+                                          const Source& source, const Panels& right, const Target& target,
+                                          float* buffer) {
   const int64_t tiles = ceil_div(block.rows, kTileRows);
-  const int64_t lines = right.row_stride == kPanel ? ceil_div(kPanel, tiles) : 0;
+  // With few tiles a panel is not used for longer than it takes to come: fetching another would only be in its way.
+  const bool fetches = right.row_stride == kPanel && tiles > 2 && !block.cached;
+  const int64_t lines = fetches ? ceil_div(kPanel, tiles) : 0;
   const int64_t step = ceil_div(depth, kLineFloats) * lines * kLineFloats;
   for (int64_t p = block.first_panel; p < block.last_panel; ++p) {
-    const bool copies = p == block.first_panel;
+    const bool copies = !copied && p == block.first_panel;
     const PanelPart part(block, right, target, p, k);
-    const float* next = part.b + (p + 1 < block.last_panel ? right.panel_stride : 0);
+    // After the last panel: the next chunk's first one, or the next block's.
+    const bool turns = p + 1 == block.last_panel;
+    const int64_t back = (block.first_panel - p) * right.panel_stride + depth * kPanel;
+    const float* next =
+        part.b + (turns ? (k + depth < block.k ? back : right.panel_stride - k * kPanel) : right.panel_stride);
     int64_t first = 0;
     for (int64_t t = 1; t <= tiles; ++t) {
       const int64_t last = block.rows * t / tiles;
@@ -195,7 +205,7 @@ BLADE_NOINLINE inline void multiply_depth(const BlockShape& block, int64_t k, in
       Ahead ahead = {next + (t - 1) * step, lines, kLineFloats, lines * kLineFloats};
       if (copies) {
         source.copy(source.self, block.batch, block.m + first, last - first, k, depth, rows);
-        if (source.plain != nullptr && t < tiles) {
+        if (source.plain != nullptr && t < tiles && !block.cached) {
           const int64_t rows_after = block.rows * (t + 1) / tiles - last;
           ahead = {source.plain->at(block.batch, block.m + last, k), rows_after, source.plain->lda, kLineFloats};
         }
@@ -227,7 +237,8 @@ BLADE_NOINLINE inline void finish_block(const BlockShape& block, const Target& t
 }
 
 // C block = A block * B panels, then the epilogue. The rows of the left operand pass through a buffer on the
-// stack, where it stays in the cache from call to call: kRows rows of a chunk of the inner dimension.
+// stack, where it stays in the cache from call to call: kRows rows of a chunk of the inner dimension. As many panels
+// are done at a time as leave their part of C in the cache until the epilogue.
 template <int64_t kRows>
 BLADE_NOINLINE inline void multiply_block(const BlockShape& block, const Source& source, const Panels& right,
                                           const Target& target, const RowEpilogue& epilogue) {
@@ -238,10 +249,15 @@ BLADE_NOINLINE inline void multiply_block(const BlockShape& block, const Source&
   for (int64_t first = 0; first < block.rows; first += kRows) {
     part.m = block.m + first;
     part.rows = min64(block.rows - first, kRows);
-    for (int64_t k = 0; k < block.k; k += chunk) {
-      multiply_depth(part, k, min64(chunk, block.k - k), source, right, target, buffer);
+    for (int64_t p = block.first_panel; p < block.last_panel; p += kMostPanels) {
+      part.first_panel = p;
+      part.last_panel = min64(p + kMostPanels, block.last_panel);
+      for (int64_t k = 0; k < block.k; k += chunk) {
+        const bool copied = chunks == 1 && p > block.first_panel;
+        multiply_depth(part, k, min64(chunk, block.k - k), copied, source, right, target, buffer);
+      }
+      if (block.k == 0 || epilogue.apply != nullptr) finish_block(part, target, epilogue);
     }
-    if (block.k == 0 || epilogue.apply != nullptr) finish_block(part, target, epilogue);
   }
 }
 

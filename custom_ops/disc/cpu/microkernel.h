@@ -59,9 +59,9 @@ BLADE_NOINLINE __attribute__((optimize("align-loops=64"))) void multiply_tile(in
   for (int i = 0; i < MR; ++i) {
     for (int v = 0; v < NV; ++v) __builtin_prefetch(c[i] + v * kLanes, 1);
   }
-  int64_t k = 0;
-  while (k + KU <= depth) {
-    const int64_t stop = k + kLineFloats <= depth ? k + kLineFloats : depth / KU * KU;
+  const float* const end = a + depth;
+  while (a + KU <= end) {
+    const float* const stop = a + kLineFloats <= end ? a + kLineFloats : a + (end - a) / KU * KU;
     const float* upcoming = a + 2 * kLineFloats;  // prefetching never faults, so all of this may run past the end
     const float* line = ahead.next;
 #pragma GCC unroll 1
@@ -71,7 +71,7 @@ BLADE_NOINLINE __attribute__((optimize("align-loops=64"))) void multiply_tile(in
     }
     ahead.next += ahead.step;
 #pragma GCC unroll 1
-    for (; k < stop; k += KU) {
+    for (; a != stop; a += KU) {
       if (MR * NV > 8) {
         __builtin_prefetch(upcoming);
         upcoming += kRowStride;
@@ -91,18 +91,16 @@ BLADE_NOINLINE __attribute__((optimize("align-loops=64"))) void multiply_tile(in
           for (int v = 0; v < NV; ++v) acc[u][i][v] = fma(left, right[v], acc[u][i][v]);
         }
       }
-      a += KU;
     }
   }
   if (KU > 1) {
-    for (; k < depth; ++k) {
+    for (; a != end; ++a) {
 #pragma GCC unroll 14
       for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 2
         for (int v = 0; v < NV; ++v) acc[0][i][v] = fma(splat(a[i * kRowStride]), load(b + v * kLanes), acc[0][i][v]);
       }
       b += b_stride;
-      a += 1;
     }
   }
 #pragma GCC unroll 14

@@ -110,7 +110,6 @@ struct BlockShape {
   int64_t last_panel;  // exclusive
   int64_t n;           // columns of the whole matrix
   int64_t k;
-  bool cached = false;  // the operands are in the cache: there is nothing to fetch ahead
 };
 
 // One tile of a panel: `rows` rows at `a`, columns from `column` on.
@@ -186,7 +185,7 @@ BLADE_NOINLINE inline void multiply_depth(const BlockShape& block, int64_t k, in
                                           float* buffer) {
   const int64_t tiles = ceil_div(block.rows, kTileRows);
   // With few tiles a panel is not used for longer than it takes to come: fetching another would only be in its way.
-  const bool fetches = right.row_stride == kPanel && tiles > 2 && !block.cached;
+  const bool fetches = right.row_stride == kPanel && tiles > 2;
   const int64_t lines = fetches ? ceil_div(kPanel, tiles) : 0;
   const int64_t step = ceil_div(depth, kLineFloats) * lines * kLineFloats;
   for (int64_t p = block.first_panel; p < block.last_panel; ++p) {
@@ -205,7 +204,7 @@ BLADE_NOINLINE inline void multiply_depth(const BlockShape& block, int64_t k, in
       Ahead ahead = {next + (t - 1) * step, lines, kLineFloats, lines * kLineFloats};
       if (copies) {
         source.copy(source.self, block.batch, block.m + first, last - first, k, depth, rows);
-        if (source.plain != nullptr && t < tiles && !block.cached) {
+        if (source.plain != nullptr && t < tiles) {
           const int64_t rows_after = block.rows * (t + 1) / tiles - last;
           ahead = {source.plain->at(block.batch, block.m + last, k), rows_after, source.plain->lda, kLineFloats};
         }

@@ -14,6 +14,7 @@ from tf_blade.backends.disc.passes import (
     common_subexpressions,
     fold_pad,
     fold_scale,
+    hoist_rows,
     layer_norm,
     pointwise,
     regions,
@@ -28,6 +29,7 @@ Pass = Callable[[Module], Module]
 
 PASSES: tuple[tuple[str, Pass], ...] = (
     ("hoist", regions.hoist),
+    ("hoist-rows", hoist_rows.run),
     ("canonicalize", canonicalize.run),
     ("common-subexpressions", common_subexpressions.run),
     ("pointwise-functions", pointwise.run),

@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "absl/strings/numbers.h"
+#include "absl/strings/strip.h"
 #include "custom_ops/disc/ral.h"
 
 namespace tf_blade {
@@ -31,7 +32,8 @@ int32_t HostIsaLevel() {
   const int32_t level = ProcessorLevel();
   const char* text = std::getenv("TF_BLADE_MAX_ISA");
   int32_t limit;
-  return text != nullptr && absl::SimpleAtoi(text, &limit) ? std::min(level, limit) : level;
+  if (text == nullptr || !absl::SimpleAtoi(absl::StripPrefix(text, "x86-64-v"), &limit)) return level;
+  return std::min(level, limit);
 }
 
 }  // namespace tf_blade

@@ -7,7 +7,7 @@
 namespace tf_blade {
 
 // BLADE_ISA_X86_64_V3, BLADE_ISA_X86_64_V4, or 0 where the processor (or operating system) has neither. The environment
-// variable TF_BLADE_MAX_ISA (3 or 4; 0 for none) can lower it.
+// variable TF_BLADE_MAX_ISA (x86-64-v3 or x86-64-v4, or 3 or 4; 0 for none) can lower it.
 int32_t HostIsaLevel();
 
 }  // namespace tf_blade

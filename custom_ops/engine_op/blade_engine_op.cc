@@ -10,6 +10,7 @@
 #include "custom_ops/engine_op/engine_attr.h"
 #include "custom_ops/engine_op/engine_slot.h"
 #include "custom_ops/engine_op/fallback.h"
+#include "custom_ops/engine_op/input_sources.h"
 #include "custom_ops/engine_op/registration.h"
 #include "custom_ops/runtime/loaded_engine.h"
 #include "custom_ops/runtime/stats.h"
@@ -36,7 +37,7 @@ tensorflow::NameAttrList GetFallback(OpKernelConstruction* ctx) {
 class BladeEngineOp : public tensorflow::AsyncOpKernel {
  public:
   explicit BladeEngineOp(OpKernelConstruction* ctx)
-      : AsyncOpKernel(ctx), disabled_(DisabledByEnvironment()), fallback_(GetFallback(ctx)) {
+      : AsyncOpKernel(ctx), disabled_(DisabledByEnvironment()), fallback_(GetFallback(ctx)), sources_(ctx) {
     std::string cluster;
     // An attribute without use beyond names in logs and statistics.
     if (!ctx->GetAttr("cluster", &cluster).ok() || cluster.empty()) cluster = ctx->def().name();
@@ -46,7 +47,7 @@ class BladeEngineOp : public tensorflow::AsyncOpKernel {
       const Digest hash = engine.ok() ? (*engine)->content_hash : Sha256(bytes);
       identities.push_back({engine.ok() ? (*engine)->backend : "", DigestHex(hash, 8)});
       slots_.push_back(std::make_unique<EngineSlot>(static_cast<int>(slots_.size()), cluster, std::move(engine),
-                                                    input_types(), output_types(), &pool_));
+                                                    sources_, output_types(), &pool_));
     }
     stats_ = GetClusterStats(cluster, identities);
     for (size_t i = 0; i < slots_.size(); ++i) slots_[i]->SetStats(stats_->engines[i]);
@@ -67,7 +68,7 @@ class BladeEngineOp : public tensorflow::AsyncOpKernel {
       return;
     }
     Count(stats_->fallbacks, served.reason);
-    fallback_.Run(ctx, [erring, done = std::move(done)](const absl::Status& status) {
+    fallback_.Run(ctx, sources_, [erring, done = std::move(done)](const absl::Status& status) {
       if (erring != nullptr && status.ok()) erring->Blame();
       done();
     });
@@ -96,9 +97,9 @@ class BladeEngineOp : public tensorflow::AsyncOpKernel {
     return result;
   }
 
-  static Served ServeBy(EngineSlot& slot, OpKernelContext* ctx, CallContext& call) {
+  Served ServeBy(EngineSlot& slot, OpKernelContext* ctx, CallContext& call) {
     if (call.inputs.views().empty()) {
-      const Reason reason = call.inputs.Collect(ctx);
+      const Reason reason = call.inputs.Collect(ctx, sources_);
       if (reason != Reason::kNone) {
         call.inputs.Release();
         slot.Refused(reason, "a variable has no value");
@@ -126,6 +127,7 @@ class BladeEngineOp : public tensorflow::AsyncOpKernel {
 
   const bool disabled_;
   Fallback fallback_;
+  const InputSources sources_;
   ContextPool pool_;
   std::vector<std::unique_ptr<EngineSlot>> slots_;
   std::shared_ptr<ClusterStats> stats_;

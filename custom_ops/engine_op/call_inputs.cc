@@ -10,27 +10,39 @@ using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
 using tensorflow::Var;
 
-Reason CallInputs::Collect(OpKernelContext* ctx) {
-  const int count = ctx->num_inputs();
+Reason CallInputs::Collect(OpKernelContext* ctx, const InputSources& sources) {
+  const int count = sources.size();
   variables_.resize(count);
+  known_.resize(count);
   is_in_place_.assign(count, false);
   for (int i = 0; i < count; ++i) {
-    if (ctx->input_dtype(i) != tensorflow::DT_RESOURCE) continue;
-    const Reason reason = CollectVariable(ctx, i);
+    if (sources.types()[i] != tensorflow::DT_RESOURCE) continue;
+    const Reason reason = CollectVariable(ctx, sources, i);
     if (reason != Reason::kNone) return reason;
   }
   if (!in_place_.empty()) {
     const Reason reason = LockVariables();
     if (reason != Reason::kNone) return reason;
   }
-  MakeViews(ctx);
+  MakeViews(ctx, sources);
   return Reason::kNone;
 }
 
-Reason CallInputs::CollectVariable(OpKernelContext* ctx, int input) {
-  tensorflow::core::RefCountPtr<Var> variable;
-  const tensorflow::ResourceHandle& handle = tensorflow::HandleFromInput(ctx, input);
-  if (!tensorflow::LookupResource(ctx, handle, &variable).ok()) return Reason::kUninitialized;
+CallInputs::VariablePtr CallInputs::Find(OpKernelContext* ctx, const InputSources& sources, int input) {
+  const bool is_named = sources.IsNamed(input);
+  VariablePtr variable;
+  if (is_named) variable = known_[input].GetNewRef();
+  if (variable != nullptr) return variable;
+  const Tensor& handle = sources.Argument(ctx, input);
+  if (handle.NumElements() != 1) return nullptr;
+  if (!tensorflow::LookupResource(ctx, handle.flat<tensorflow::ResourceHandle>()(0), &variable).ok()) return nullptr;
+  if (is_named) known_[input] = tensorflow::core::WeakPtr<Var>(variable.get());
+  return variable;
+}
+
+Reason CallInputs::CollectVariable(OpKernelContext* ctx, const InputSources& sources, int input) {
+  VariablePtr variable = Find(ctx, sources, input);
+  if (variable == nullptr) return Reason::kUninitialized;
   {
     std::shared_lock<VariableMutex> lock(*variable->mu());
     if (!variable->is_initialized) return Reason::kUninitialized;
@@ -72,16 +84,16 @@ void CallInputs::Release() {
   in_place_.clear();
 }
 
-const Tensor& CallInputs::TensorOf(OpKernelContext* ctx, int input) const {
-  return ctx->input_dtype(input) == tensorflow::DT_RESOURCE ? variables_[input] : ctx->input(input);
+const Tensor& CallInputs::TensorOf(OpKernelContext* ctx, const InputSources& sources, int input) const {
+  return sources.types()[input] == tensorflow::DT_RESOURCE ? variables_[input] : sources.Argument(ctx, input);
 }
 
-void CallInputs::MakeViews(OpKernelContext* ctx) {
-  const int count = ctx->num_inputs();
+void CallInputs::MakeViews(OpKernelContext* ctx, const InputSources& sources) {
+  const int count = sources.size();
   dims_.clear();
   views_.clear();
   for (int i = 0; i < count; ++i) {
-    const Tensor& tensor = TensorOf(ctx, i);
+    const Tensor& tensor = TensorOf(ctx, sources, i);
     for (int d = 0; d < tensor.dims(); ++d) dims_.push_back(tensor.dim_size(d));
     views_.push_back({tensor.data(), nullptr, tensor.dims(), static_cast<int32_t>(tensor.dtype())});
   }
@@ -114,9 +126,10 @@ std::vector<WeightKey> CallInputs::MakeKey(const std::vector<int>& inputs, bool 
   return key;
 }
 
-std::shared_ptr<const void> CallInputs::Retain(OpKernelContext* ctx, const std::vector<int>& inputs) const {
+std::shared_ptr<const void> CallInputs::Retain(OpKernelContext* ctx, const InputSources& sources,
+                                               const std::vector<int>& inputs) const {
   auto tensors = std::make_shared<std::vector<Tensor>>();
-  for (const int input : inputs) tensors->push_back(TensorOf(ctx, input));
+  for (const int input : inputs) tensors->push_back(TensorOf(ctx, sources, input));
   return tensors;
 }
 

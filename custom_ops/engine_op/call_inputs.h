@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "custom_ops/engine_op/input_sources.h"
 #include "custom_ops/runtime/loaded_engine.h"
 #include "custom_ops/runtime/reason.h"
 #include "custom_ops/runtime/signature.h"
@@ -23,10 +24,10 @@ using VariableMutex = std::remove_pointer_t<decltype(std::declval<tensorflow::Va
 // Reused from call to call, so that a call allocates nothing here once it has seen its largest ranks.
 class CallInputs {
  public:
-  // Takes the inputs of `ctx`: kUninitialized when a variable has no value, else kNone. Variables in copy-on-read mode
+  // Takes the inputs of a call: kUninitialized when a variable has no value, else kNone. Variables in copy-on-read mode
   // (those that sparse ops touched) stay locked for readers until Release, as TensorFlow's own gather does it: their
   // buffers are written in place. All others are held by reference: writers see it and write elsewhere.
-  Reason Collect(tensorflow::OpKernelContext* ctx);
+  Reason Collect(tensorflow::OpKernelContext* ctx, const InputSources& sources);
 
   // Gives up locks and references. Must precede a call of the fallback, which may take the same locks.
   void Release();
@@ -38,7 +39,8 @@ class CallInputs {
   std::vector<WeightKey> MakeKey(const std::vector<int>& inputs, bool fixed_shapes) const;
 
   // References on the tensors of these inputs.
-  std::shared_ptr<const void> Retain(tensorflow::OpKernelContext* ctx, const std::vector<int>& inputs) const;
+  std::shared_ptr<const void> Retain(tensorflow::OpKernelContext* ctx, const InputSources& sources,
+                                     const std::vector<int>& inputs) const;
 
  private:
   struct LockedVariable {
@@ -46,12 +48,18 @@ class CallInputs {
     tensorflow::core::RefCountPtr<tensorflow::Var> variable;
   };
 
-  Reason CollectVariable(tensorflow::OpKernelContext* ctx, int input);
+  using VariablePtr = tensorflow::core::RefCountPtr<tensorflow::Var>;
+
+  Reason CollectVariable(tensorflow::OpKernelContext* ctx, const InputSources& sources, int input);
+  VariablePtr Find(tensorflow::OpKernelContext* ctx, const InputSources& sources, int input);
   Reason LockVariables();
-  const tensorflow::Tensor& TensorOf(tensorflow::OpKernelContext* ctx, int input) const;
-  void MakeViews(tensorflow::OpKernelContext* ctx);
+  const tensorflow::Tensor& TensorOf(tensorflow::OpKernelContext* ctx, const InputSources& sources, int input) const;
+  void MakeViews(tensorflow::OpKernelContext* ctx, const InputSources& sources);
   WeightKey KeyOf(int input, bool fixed_shapes) const;
 
+  // By input: the variable that had the name at the last call. A reference of its own would keep a variable that its
+  // owner has destroyed; this one is empty then, and the name is looked up again.
+  std::vector<tensorflow::core::WeakPtr<tensorflow::Var>> known_;
   std::vector<tensorflow::Tensor> variables_;  // by input; empty tensors for inputs that are no variables
   std::vector<LockedVariable> in_place_;
   std::vector<VariableMutex*> locks_;

@@ -62,10 +62,9 @@ absl::Status CheckTypes(const EngineSignature& signature, const tensorflow::Data
 }  // namespace
 
 EngineSlot::EngineSlot(int index, std::string name, absl::StatusOr<std::shared_ptr<const LoadedEngine>> engine,
-                       const tensorflow::DataTypeVector& inputs, const tensorflow::DataTypeVector& outputs,
-                       ContextPool* pool)
-    : index_(index), name_(std::move(name)), pool_(pool) {
-  const absl::Status status = engine.ok() ? CheckTypes((*engine)->signature, inputs, outputs) : engine.status();
+                       const InputSources& inputs, const tensorflow::DataTypeVector& outputs, ContextPool* pool)
+    : index_(index), name_(std::move(name)), inputs_(inputs), pool_(pool) {
+  const absl::Status status = engine.ok() ? CheckTypes((*engine)->signature, inputs.types(), outputs) : engine.status();
   if (status.ok()) {
     engine_ = *std::move(engine);
   } else {
@@ -132,7 +131,7 @@ absl::StatusOr<EngineSlot::StatePtr> EngineSlot::MakeState(tensorflow::OpKernelC
   const int64_t begin = NowNs();
   auto state = std::make_shared<BoundState>();
   state->key = std::move(key);
-  state->weights = call.inputs.Retain(ctx, engine_->weight_inputs);
+  state->weights = call.inputs.Retain(ctx, inputs_, engine_->weight_inputs);
   std::vector<TensorView> views(call.inputs.views().begin(), call.inputs.views().end());
   for (size_t i = 0; i < views.size(); ++i) {
     if (!engine_->signature.inputs[i].is_weight) views[i].data = nullptr;

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "custom_ops/engine_op/call_context.h"
+#include "custom_ops/engine_op/input_sources.h"
 #include "custom_ops/runtime/breaker.h"
 #include "custom_ops/runtime/loaded_engine.h"
 #include "custom_ops/runtime/log_limiter.h"
@@ -29,9 +30,9 @@ struct Served {
 
 class EngineSlot {
  public:
-  // `engine` may be a refusal: then every call is refused for its reason. Inputs and outputs are the op's.
+  // `engine` may be a refusal: then every call is refused for its reason. `inputs` and `pool` outlive the slot.
   EngineSlot(int index, std::string name, absl::StatusOr<std::shared_ptr<const LoadedEngine>> engine,
-             const tensorflow::DataTypeVector& inputs, const tensorflow::DataTypeVector& outputs, ContextPool* pool);
+             const InputSources& inputs, const tensorflow::DataTypeVector& outputs, ContextPool* pool);
 
   // Once, before the first call.
   void SetStats(std::shared_ptr<EngineStats> stats) { stats_ = std::move(stats); }
@@ -62,6 +63,7 @@ class EngineSlot {
   std::shared_ptr<const LoadedEngine> engine_;
   Reason load_reason_ = Reason::kNone;
   std::string load_detail_;
+  const InputSources& inputs_;
   ContextPool* const pool_;
   std::shared_ptr<EngineStats> stats_;
   Breaker breaker_;

@@ -29,14 +29,14 @@ FunctionLibraryRuntime::Options MakeOptions(OpKernelContext* ctx) {
 
 // As TensorFlow's own function calls do: only functions of several devices get the graph passes that choose kernels
 // for what the graph optimizers have made of their bodies, such as fused batch norms.
-FunctionLibraryRuntime::InstantiateOptions MakeInstantiateOptions(OpKernelContext* ctx) {
+FunctionLibraryRuntime::InstantiateOptions MakeInstantiateOptions(OpKernelContext* ctx, const InputSources& sources) {
   FunctionLibraryRuntime::InstantiateOptions options;
   options.target = ctx->device()->name();
   options.is_multi_device_function = true;
-  options.input_devices.reserve(ctx->num_inputs());
-  for (int i = 0; i < ctx->num_inputs(); ++i) {
-    const bool is_handle = ctx->input_dtype(i) == tensorflow::DT_RESOURCE;
-    const Tensor& input = ctx->input(i);
+  options.input_devices.reserve(sources.size());
+  for (int i = 0; i < sources.size(); ++i) {
+    const bool is_handle = sources.types()[i] == tensorflow::DT_RESOURCE;
+    const Tensor& input = sources.Argument(ctx, i);
     options.input_devices.push_back(
         is_handle && input.NumElements() == 1 ? input.flat<tensorflow::ResourceHandle>()(0).device() : options.target);
   }
@@ -56,7 +56,7 @@ absl::Status SetOutputs(OpKernelContext* ctx, std::vector<Tensor>* results) {
 
 }  // namespace
 
-absl::Status Fallback::Instantiate(OpKernelContext* ctx, Handle* handle) {
+absl::Status Fallback::Instantiate(OpKernelContext* ctx, const InputSources& sources, Handle* handle) {
   FunctionLibraryRuntime* const library = ctx->function_library();
   if (library == nullptr) {
     return absl::InternalError("the fallback function needs a function library");
@@ -68,22 +68,23 @@ absl::Status Fallback::Instantiate(OpKernelContext* ctx, Handle* handle) {
     return absl::OkStatus();
   }
   const absl::Status status = library->Instantiate(function_.name(), tensorflow::AttrSlice(&function_.attr()),
-                                                   MakeInstantiateOptions(ctx), handle);
+                                                   MakeInstantiateOptions(ctx, sources), handle);
   if (status.ok()) handles_.emplace(library, *handle);
   return status;
 }
 
-void Fallback::Run(OpKernelContext* ctx, std::function<void(const absl::Status&)> finished) {
+void Fallback::Run(OpKernelContext* ctx, const InputSources& sources,
+                   std::function<void(const absl::Status&)> finished) {
   Handle handle = tensorflow::kInvalidHandle;
-  const absl::Status status = Instantiate(ctx, &handle);
+  const absl::Status status = Instantiate(ctx, sources, &handle);
   if (!status.ok()) {
     ctx->SetStatus(status);
     finished(status);
     return;
   }
   std::vector<Tensor> arguments;
-  arguments.reserve(ctx->num_inputs());
-  for (int i = 0; i < ctx->num_inputs(); ++i) arguments.push_back(ctx->input(i));
+  arguments.reserve(sources.size());
+  for (int i = 0; i < sources.size(); ++i) arguments.push_back(sources.Argument(ctx, i));
   const auto results = std::make_shared<std::vector<Tensor>>();
   ctx->function_library()->Run(MakeOptions(ctx), handle, arguments, results.get(),
                                [ctx, results, finished = std::move(finished)](const absl::Status& run_status) {

@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "absl/status/status.h"
+#include "custom_ops/engine_op/input_sources.h"
 #include "tensorflow/core/framework/attr_value.pb.h"
 #include "tensorflow/core/framework/function.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -17,14 +18,15 @@ class Fallback {
  public:
   explicit Fallback(tensorflow::NameAttrList function) : function_(std::move(function)) {}
 
-  // Runs the function on the op's inputs, sets the op's outputs or status, then calls `finished` (once) with the
+  // Runs the function on the inputs, sets the op's outputs or status, then calls `finished` (once) with the
   // status.
-  void Run(tensorflow::OpKernelContext* ctx, std::function<void(const absl::Status&)> finished);
+  void Run(tensorflow::OpKernelContext* ctx, const InputSources& sources,
+           std::function<void(const absl::Status&)> finished);
 
  private:
   using Handle = tensorflow::FunctionLibraryRuntime::Handle;
 
-  absl::Status Instantiate(tensorflow::OpKernelContext* ctx, Handle* handle);
+  absl::Status Instantiate(tensorflow::OpKernelContext* ctx, const InputSources& sources, Handle* handle);
 
   const tensorflow::NameAttrList function_;
   std::mutex mutex_;

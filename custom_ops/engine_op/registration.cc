@@ -56,6 +56,9 @@ absl::Status DefineOp(tensorflow::OpRegistrationData* data) {
       .Attr("fallback: func")
       .Attr("engines: list(string) >= 0 = []")
       .Attr("cluster: string = ''")
+      .Attr("variables: list(string) >= 0 = []")
+      .Attr("containers: list(string) >= 0 = []")
+      .Attr("places: list(int) >= 0 = []")
       .SetIsStateful()
       .SetShapeFn(BladeEngineShapeFn)
       .Doc(R"doc(
@@ -63,9 +66,12 @@ Runs a compiled engine, or else the subgraph that the engine was compiled from.
 
 inputs: what the subgraph reads. A resource stands for its variable's value.
 outputs: what the subgraph computes.
-fallback: the subgraph, with the same inputs and outputs.
+fallback: the subgraph, with the same inputs, variables included, and outputs.
 engines: engine files, in order of preference.
 cluster: the subgraph's name in logs and statistics.
+variables: names of variables that the subgraph reads beside its inputs.
+containers: their containers; an empty one is the default container.
+places: ascending, where they stand among all inputs of the subgraph.
 )doc")
       .Finalize(data);
 }

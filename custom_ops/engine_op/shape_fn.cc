@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "custom_ops/engine_op/engine_attr.h"
+#include "custom_ops/engine_op/input_sources.h"
 #include "custom_ops/runtime/engine_file.h"
 #include "custom_ops/runtime/loaded_engine.h"
 
@@ -49,6 +50,17 @@ ShapeHandle InputShape(InferenceContext* c, int input) {
   return is_resource ? c->UnknownShape() : c->input(input);
 }
 
+// For each of the engine's inputs the op's, or a negative number for a named variable.
+absl::StatusOr<std::vector<int>> Sources(InferenceContext* c) {
+  NamedVariables variables;
+  for (const absl::Status& status :
+       {c->GetAttr("variables", &variables.names), c->GetAttr("containers", &variables.containers),
+        c->GetAttr("places", &variables.places)}) {
+    if (!status.ok()) return status;
+  }
+  return variables.Merge(c->num_inputs());
+}
+
 // What is known of the symbols: a value, and a dimension that is known to be the symbol's whatever its value.
 struct Bindings {
   std::vector<int64_t> values;
@@ -87,15 +99,17 @@ void SetUnknown(InferenceContext* c) {
 
 // False when the signature does not fit the op or its inputs.
 bool SetShapes(InferenceContext* c, const EngineSignature& signature) {
-  if (static_cast<int>(signature.inputs.size()) != c->num_inputs() ||
+  const absl::StatusOr<std::vector<int>> sources = Sources(c);
+  if (!sources.ok() || signature.inputs.size() != sources->size() ||
       static_cast<int>(signature.outputs.size()) != c->num_outputs()) {
     return false;
   }
   Bindings bindings;
   bindings.values.assign(signature.symbols.size(), kUnknownDim);
   bindings.handles.resize(signature.symbols.size());
-  for (int i = 0; i < c->num_inputs(); ++i) {
-    if (!BindInput(c, signature.inputs[i], InputShape(c, i), &bindings)) return false;
+  for (size_t i = 0; i < sources->size(); ++i) {
+    const int source = (*sources)[i];
+    if (source >= 0 && !BindInput(c, signature.inputs[i], InputShape(c, source), &bindings)) return false;
   }
   for (int i = 0; i < c->num_outputs(); ++i) {
     std::vector<DimensionHandle> dims;

@@ -51,6 +51,8 @@ bool DimProgram::Make(std::vector<DimOp> ops, int num_symbols, DimProgram* progr
     if (depth > kMaxDepth) return false;
   }
   if (!ops.empty() && depth != 1) return false;
+  program->only_ = ops.size() == 1 ? ops[0].code : DimOpcode::kCount;
+  program->operand_ = ops.size() == 1 ? ops[0].operand : 0;
   program->ops_ = std::move(ops);
   return true;
 }

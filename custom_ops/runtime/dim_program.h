@@ -44,10 +44,10 @@ class DimProgram {
   static bool Make(std::vector<DimOp> ops, int num_symbols, DimProgram* program);
 
   bool empty() const { return ops_.empty(); }
-  bool is_const() const { return ops_.size() == 1 && ops_[0].code == DimOpcode::kConst; }
-  bool is_symbol() const { return ops_.size() == 1 && ops_[0].code == DimOpcode::kSymbol; }
+  bool is_const() const { return only_ == DimOpcode::kConst; }
+  bool is_symbol() const { return only_ == DimOpcode::kSymbol; }
   // The value of a constant, the index of a symbol.
-  int64_t operand() const { return ops_[0].operand; }
+  int64_t operand() const { return operand_; }
 
   // Sets *value, to kUnknownDim where a symbol it reads is unbound or the program is empty. False on overflow or
   // division by a number that is not positive.
@@ -55,6 +55,9 @@ class DimProgram {
 
  private:
   std::vector<DimOp> ops_;
+  // Of a program of one op. Guards read these for every dimension of every call.
+  DimOpcode only_ = DimOpcode::kCount;
+  int64_t operand_ = 0;
 };
 
 }  // namespace tf_blade

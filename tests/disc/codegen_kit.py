@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tests import isa as host
 from tf_blade import symbolic
 from tf_blade.backends.disc import toolchain
 from tf_blade.backends.disc.compile import generate
@@ -24,9 +24,7 @@ TOLERANCES = {DType.FLOAT: 2e-5, DType.DOUBLE: 1e-11, DType.HALF: 4e-3, DType.BF
 @functools.cache
 def runnable_levels() -> tuple[int, ...]:
     """The instruction set levels that this machine has."""
-    flags = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    wide = all(name in flags for name in ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"))
-    return (3, 4) if wide else (3,)
+    return tuple(int(level[-1]) for level in host.runnable_levels())
 
 
 def random_array(value: Value, sizes: Mapping[str, int], random: np.random.Generator) -> np.ndarray:

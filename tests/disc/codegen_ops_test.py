@@ -43,6 +43,22 @@ def movement(b: Builder) -> list[Value]:
     ]
 
 
+def joined(b: Builder) -> list[Value]:
+    x = b.parameter(DType.FLOAT, (B, S, 4))
+    ids = b.parameter(DType.INT32, (B, 3))
+    tables = [b.parameter(DType.FLOAT, (3 + i, 5 + i), weight=True) for i in range(3)]
+    columns = [b.reshape(b.slice(ids, (0, i), (B, 1)), (B,)) for i in range(3)]
+    rows = [b.gather(table, column, 0) for table, column in zip(tables, columns, strict=True)]
+    narrow = b.reshape(b.convert(columns[0], DType.FLOAT), (B, 1))
+    square = b.reshape(b.concat([rows[1], b.elementwise("abs", rows[1])], 1), (B, 2, 3, 2))
+    return [
+        b.concat([narrow, *rows, narrow], 1),
+        b.concat([square, b.elementwise("neg", square)], 2),
+        b.concat([b.reshape(x, (B, S, 1, 4)), b.reshape(b.elementwise("exp", x), (B, S, 1, 4))], 2),
+        b.concat([x, b.transpose(x, (0, 1, 2)), b.slice(x, (0, 0, 1), (B, S, 2))], 2),
+    ]
+
+
 def sources(b: Builder) -> list[Value]:
     x = b.parameter(DType.FLOAT, (B, S))
     table = b.constant(np.arange(20, dtype=np.int32).reshape(4, 5) * 3)
@@ -190,7 +206,7 @@ def resizes(b: Builder) -> list[Value]:
 
 MODULES: dict[str, Callable[[Builder], list[Value]]] = {
     fn.__name__: fn
-    for fn in (movement, sources, gathers, reductions, stitches, special, dots, epilogues, pads, resizes)
+    for fn in (movement, joined, sources, gathers, reductions, stitches, special, dots, epilogues, pads, resizes)
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from absl.testing import absltest
 
+from tf_blade.backends.disc import passes
 from tf_blade.backends.disc.compile import generate
 from tf_blade.backends.disc.ir.builder import Builder
 from tf_blade.backends.disc.ir.values import Value
@@ -61,6 +62,17 @@ class PlanTest(absltest.TestCase):
         a = b.binary("add", b.elementwise("exp", x), b.elementwise("tanh", x))
         column = b.reduce("sum", a, [0], keepdims=True)
         self.assertEqual(kernels(b, b.binary("add", a, b.elementwise("exp", column)))[0], "loop")
+
+    def test_rows_of_many_tables_are_gathered_into_their_concatenation(self) -> None:
+        b = Builder()
+        ids = b.parameter(DType.INT64, (B, 26))
+        columns = [b.reshape(b.slice(ids, (0, i), (B, 1)), (B,)) for i in range(26)]
+        columns = [b.binary("floor_mod", column, b.scalar(7 + i, DType.INT64)) for i, column in enumerate(columns)]
+        tables = [b.parameter(DType.FLOAT, (7 + i, 16), weight=True) for i in range(26)]
+        rows = [b.gather(table, column, 0) for table, column in zip(tables, columns, strict=True)]
+        stack = b.concat([b.reshape(row, (B, 1, 16)) for row in rows], 1)
+        module = passes.run(b.module("fusion", [b.concat(rows, 1), b.reduce("sum", stack, [1])]))
+        self.assertEqual(list(generate(module).kernels), ["concat", "columns"])
 
     def test_reshapes_at_the_border_are_views(self) -> None:
         b = Builder()

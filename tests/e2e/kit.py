@@ -12,21 +12,16 @@ import numpy as np
 
 import tf_blade
 from tests import zoo
+from tests.isa import runnable_levels
 from tf_blade.compare import relative_error
 from tf_blade.report.report import Report
 
 TOLERANCE = 1e-4
-# What x86-64-v4 has beyond v3, as Linux names it.
-_AVX512 = frozenset({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"})
 
 
-@functools.cache
 def host_isas() -> tuple[str, ...]:
     """The one instruction set level that engines run at on this machine: the others need not be compiled here."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("flags"):
-            return ("x86-64-v4",) if set(line.split()) >= _AVX512 else ("x86-64-v3",)
-    return ("x86-64-v3",)
+    return runnable_levels()[-1:]
 
 
 @functools.cache

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import absltest
 
+from tests.isa import runnable_levels
 from tests.ops import compiled, harness
 from tests.ops.harness import OpCase
 from tf_blade.settings import Settings
@@ -36,9 +37,7 @@ def chunks(cases: Sequence[OpCase], size: int) -> list[tuple[Any, ...]]:
 
 def runnable() -> tuple[str, ...]:
     """The instruction set levels that are compiled for and that this machine has."""
-    with open("/proc/cpuinfo") as file:
-        has_avx512 = "avx512vl" in file.read()
-    return tuple(isa for isa in Settings().isas if has_avx512 or isa != "x86-64-v4")
+    return tuple(isa for isa in Settings().isas if isa in runnable_levels())
 
 
 def check(test: absltest.TestCase, cases: Sequence[OpCase], *, isa: str = "x86-64-v3") -> None:

@@ -336,7 +336,6 @@ CASES: dict[str, Case] = {
         branches,
         {"serving_default": {"x": _X, "steps": np.int32(4)}},
         (lambda model: model.serve(tf.constant(-_X), tf.constant(0)),),
-        engines=2,
     ),
     "keras": Case(keras_model, _ONE, (lambda model: model.serve(tf.constant(_X)),)),
     "tf1_frozen": Case(_tf1("frozen"), _ONE),

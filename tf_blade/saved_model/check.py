@@ -7,6 +7,7 @@ import filecmp
 from collections.abc import Iterator
 from pathlib import Path
 
+from tensorflow.core.framework import node_def_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tf_blade.errors import LosslessCheckError, Unsupported
@@ -63,7 +64,8 @@ def _without(model: SavedModel, edit: Edit) -> saved_model_pb2.SavedModel:
     result.CopyFrom(model.message)
     meta_graph = result.meta_graphs[model.position]
     library = meta_graph.graph_def.library
-    known = {*edit.functions, *edit.removed, *(item.signature.name for item in edit.added)}
+    added = {item.signature.name for item in (*edit.added, *edit.sessions.functions)}
+    known = {*edit.functions, *edit.removed, *added}
     kept = [item for item in library.function if item.signature.name not in known]
     del library.function[:]
     library.function.extend(kept)
@@ -72,7 +74,20 @@ def _without(model: SavedModel, edit: Edit) -> saved_model_pb2.SavedModel:
     meta_graph.meta_info_def.stripped_op_list.op.extend(ops)
     if edit.main is not None:
         del meta_graph.graph_def.node[:]
+    for node in meta_graph.graph_def.node:
+        if node.name in edit.sessions.nodes:
+            _forget_session(node)
     return result
+
+
+def _forget_session(node: node_def_pb2.NodeDef) -> None:
+    """Takes from a node what is another for sessions: a call's function and arguments, a variable's device."""
+    if node.op == "VarHandleOp":
+        node.ClearField("device")
+        return
+    node.ClearField("input")
+    for name in ("f", "Tin", "_read_only_resource_inputs"):
+        node.attr.pop(name, None)
 
 
 def _function_problems(original: SavedModel, mine: FunctionDef, theirs: FunctionDef | None) -> Iterator[str]:

@@ -9,6 +9,7 @@ from tensorflow.core.framework import node_def_pb2
 
 from tf_blade.report.engines import EngineOpReport, engine_file_report
 from tf_blade.saved_model.model import SavedModel
+from tf_blade.saved_model.sessions import SUFFIX
 
 ENGINE_OP = "BladeEngineOp"
 
@@ -19,6 +20,9 @@ def engine_reports(model: SavedModel) -> Iterator[EngineOpReport]:
         if node.op == ENGINE_OP:
             yield _report(model, "", node)
     for name, function in model.functions.items():
+        original, suffix, _ = name.rpartition(SUFFIX)
+        if suffix and original in model.functions:
+            continue  # a copy for sessions
         for node in function.node_def:
             if node.op == ENGINE_OP:
                 yield _report(model, name, node)

@@ -17,6 +17,7 @@ from tf_blade.errors import TfBladeError
 from tf_blade.graph.graphdef import GraphDef
 from tf_blade.saved_model.files import copy_files
 from tf_blade.saved_model.model import FINGERPRINT_FILE, SAVED_MODEL_FILE, FunctionDef, SavedModel
+from tf_blade.saved_model.sessions import Sessions, bind_sessions
 
 MAX_BYTES = 2**31 - 1
 _log = observe.logger("saved_model")
@@ -30,6 +31,7 @@ class Edit:
         removed: functions that went into their callers.
         added: new functions, in order.
         main: the main graph (its library is not looked at), None when it stays.
+        sessions: what the main graph calls instead of functions with engines; empty where `main` is given.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Edit:
         self.removed = frozenset(removed)
         self.added = tuple(added)
         self.main = main
+        self.sessions = Sessions()
 
     @property
     def is_empty(self) -> bool:
@@ -64,6 +67,12 @@ def apply_edit(model: SavedModel, edit: Edit) -> saved_model_pb2.SavedModel:
     del library.function[:]
     library.function.extend(item for item in functions if item.signature.name not in edit.removed)
     library.function.extend(edit.added)
+    if edit.main is None:
+        edit.sessions = bind_sessions(model, {item.signature.name: item for item in library.function})
+        library.function.extend(edit.sessions.functions)
+        for node in meta_graph.graph_def.node:
+            if node.name in edit.sessions.nodes:
+                node.CopyFrom(edit.sessions.nodes[node.name])
     _list_op(meta_graph.meta_info_def.stripped_op_list, "BladeEngineOp")
     return message
 

@@ -23,7 +23,8 @@ from tf_blade.backends.disc.fusion.late import LateUses
 from tf_blade.backends.disc.ir.scalar import FNS
 from tf_blade.backends.disc.ir.values import Op, Value
 
-MAX_OPS = 64  # of one kernel
+MAX_OPS = 64  # of one kernel, those that only move elements apart
+MAX_MOVES = 4 * MAX_OPS
 _SOURCES = ("parameter", "constant")
 _MOVES = frozenset({"broadcast", "reshape", "slice", "iota", "dims"})
 _CHEAP = 0.15  # nanoseconds of an elementwise op that is rather computed twice than stored
@@ -38,6 +39,14 @@ class Plan:
 
     groups: tuple[Group, ...]
     views: dict[Value, Value]
+
+
+def _is_full(group: Group) -> bool:
+    """Whether a kernel is as large as it may become."""
+    if len(group.ops) < MAX_OPS:
+        return False
+    computing = sum(op.kind not in INLINE_KINDS or op.kind == "elementwise" for op in group.ops)
+    return computing >= MAX_OPS or len(group.ops) >= MAX_MOVES
 
 
 class Planner:
@@ -166,7 +175,7 @@ class Planner:
 
     def _may_inline(self, op: Op, group: Group) -> bool:
         """Whether a group may compute an op for its own use."""
-        if len(group.ops) >= MAX_OPS:
+        if _is_full(group):
             return False
         if op.kind != "elementwise" or op.result.rank == 0:
             return True
@@ -215,7 +224,7 @@ class Planner:
             return False
         domain = loop_domain(op.result)
         for group in groups:
-            if group.domain is None or group.kind not in ("loop", "rows") or len(group.ops) >= MAX_OPS:
+            if group.domain is None or group.kind not in ("loop", "rows") or _is_full(group):
                 continue
             if not same_shape(group.domain.shape, domain.shape) or self._reaches(groups, group):
                 continue
@@ -261,7 +270,7 @@ class Planner:
 
     def _join_reduction(self, op: Op, domain: Domain, group: Group) -> bool:
         """Tries to compute a reduction in the kernel of its user."""
-        if group.domain is None or group.kind not in ("loop", "rows", "columns") or len(group.ops) >= MAX_OPS:
+        if group.domain is None or group.kind not in ("loop", "rows", "columns") or _is_full(group):
             return False
         if not any(domain.reduced):
             return False

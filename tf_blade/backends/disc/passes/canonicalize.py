@@ -4,6 +4,7 @@
 - a reshape that only adds or drops dimensions of size 1 goes into the broadcast after it, and sinks below elementwise
 ops:   `broadcast(reshape(reduce(x)))` becomes `broadcast(reduce(x))`, whichever keepdims the model was written with
 - broadcasts are combined
+- a stack (`concat` of operands that were each given an axis of size 1) becomes a reshape of a concat of what is stacked
 """
 
 from __future__ import annotations
@@ -134,7 +135,22 @@ def _elementwise(b: Builder, op: Op) -> Value | None:
     return b.reshape(b.rebuild(op, operands).result, op.result.shape)
 
 
+def _concat(b: Builder, op: Op) -> Value | None:
+    """concat(reshape(x, [a, 1, n]), reshape(y, [a, 1, n]), axis=1) -> reshape(concat(x, y, axis=1), [a, 2, n])"""
+    axis, first = op.attrs["axis"], op.operands[0]
+    if axis + 1 >= first.rank:
+        return None
+    flat = (*first.shape[:axis], *first.shape[axis + 1 :])
+    sources: list[Value] = []
+    for x in op.operands:
+        if x.kind != "reshape" or x.shape[axis] != 1 or not symbolic.same_shape(x.op.operands[0].shape, flat):
+            return None
+        sources.append(x.op.operands[0])
+    return b.reshape(b.concat(sources, axis), op.result.shape)
+
+
 _HANDLERS = {
+    "concat": _concat,
     "reshape": _reshape,
     "transpose": _transpose,
     "dot": _dot,

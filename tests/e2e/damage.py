@@ -37,8 +37,8 @@ def parse(folder: Path) -> saved_model_pb2.SavedModel:
 
 
 def engines(folder: Path) -> list[bytes]:
-    """All engine files of a SavedModel."""
-    return [data for node in engine_nodes(parse(folder)) for data in node.attr["engines"].list.s]
+    """All engine files of a SavedModel; one that functions for sessions have again is given once."""
+    return list(dict.fromkeys(data for node in engine_nodes(parse(folder)) for data in node.attr["engines"].list.s))
 
 
 def rewritten(source: Path, target: Path, change: Callable[[bytes], bytes]) -> Path:

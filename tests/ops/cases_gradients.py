@@ -83,6 +83,11 @@ DOMAINS: dict[str, tuple[Make, Make]] = {
 }
 
 
+def _any_integers(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    limits = np.iinfo(dtype)
+    return rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+
+
 def _functions() -> Iterator[OpCase]:
     for name, (ordinary, unusual) in DOMAINS.items():
         fn = getattr(raw, name)
@@ -121,17 +126,10 @@ def _functions() -> Iterator[OpCase]:
         sizes=(35,),
     )
     for t in INTEGERS:
-        limits = np.iinfo(t.as_numpy_dtype)
         yield OpCase(
             f"PopulationCount_{t.name}",
             lambda x: raw.PopulationCount(x=x),
-            (
-                Arg(
-                    t,
-                    ("n", 3),
-                    lambda rng, shape, dtype, lim=limits: rng.integers(lim.min, lim.max, shape, dtype, True),
-                ),
-            ),
+            (Arg(t, ("n", 3), _any_integers),),
             sizes=SIZES,
         )
     yield OpCase(

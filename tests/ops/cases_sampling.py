@@ -186,7 +186,10 @@ def _pooling() -> Iterator[OpCase]:
             (f32("n", 5, "w", 2),),
             sizes=(3, 5),
         )
+    # What TensorFlow makes of NaN and -inf in halves depends on the processor it runs on.
     for t in FLOATS[1:]:
+        if t.name == "float16":
+            continue
         yield OpCase(
             f"MaxPool_special_{t.name}",
             pool("MaxPool", (2, 2), (1, 1), "VALID"),

@@ -35,17 +35,18 @@ BLADE_INLINE float log(float x) {
   return log_special(x, log_reduced(f, ef, 0.0f));
 }
 
-// u = 1 + x rounded, and what that lost, divided by u.
+// 1 + x rounded, and what that lost. Without a choice between two forms: some compilers make it a branch, which no loop
+// of vectors has.
 template <typename T>
 struct OnePlus {
   T sum;
-  T correction;
+  T lost;
 };
 template <typename T>
 BLADE_INLINE OnePlus<T> one_plus(T x) {
-  T u = T(1) + x;
-  T lost = x >= T(1) ? T(1) - (u - x) : x - (u - T(1));
-  return {u, lost / u};
+  T sum = T(1) + x;
+  T part = sum - T(1);
+  return {sum, (T(1) - (sum - part)) + (x - part)};
 }
 
 BLADE_INLINE float log1p(float x) {
@@ -54,7 +55,7 @@ BLADE_INLINE float log1p(float x) {
   int32_t e = (ix - 0x3f3504f3) >> 23;
   float f = from_bits(static_cast<uint32_t>(ix) - (static_cast<uint32_t>(e) << 23)) - 1.0f;
   f = e == 0 ? x : f;
-  float y = log_reduced(f, static_cast<float>(e), e == 0 ? 0.0f : u.correction);
+  float y = log_reduced(f, static_cast<float>(e), (e == 0 ? 0.0f : u.lost) / u.sum);
   return abs(x) < 0x1p-25f ? x : log_special(u.sum, y);
 }
 
@@ -95,7 +96,7 @@ BLADE_INLINE double log1p(double x) {
   OnePlus<double> u = one_plus(x);
   Split64 v = split_exponent(u.sum);
   double f = v.e == 0.0 ? x : v.f;
-  double y = log_reduced(f, v.e, v.e == 0.0 ? 0.0 : u.correction);
+  double y = log_reduced(f, v.e, (v.e == 0.0 ? 0.0 : u.lost) / u.sum);
   return abs(x) < 0x1p-54 ? x : log_special(u.sum, y);
 }
 

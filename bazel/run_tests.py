@@ -45,4 +45,9 @@ if __name__ == "__main__":
     flags = [argument for argument in sys.argv[1:] if argument.startswith("-")]
     sys.path.insert(0, os.getcwd())
     _absolute_library()
-    absltest.main(module=collect(files), argv=[sys.argv[0], *flags])
+    # absl's flags have no -k; its tests take the patterns from where Bazel's --test_filter puts them.
+    patterns = [flag.removeprefix("-k") for flag in flags if flag.startswith("-k")]
+    if patterns:
+        os.environ.setdefault("TESTBRIDGE_TEST_ONLY", " ".join(patterns))
+    sys.argv[1:] = [flag for flag in flags if not flag.startswith("-k")]
+    absltest.main(module=collect(files), argv=sys.argv)

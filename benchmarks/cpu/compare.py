@@ -38,7 +38,7 @@ class Row:
 
 
 def measure(name: str, seconds: float) -> list[Row]:
-    """Optimizes a model of the zoo, and times it at the first sizes of its grid."""
+    """Optimizes a model of the zoo, and times it at the sizes it names for that, else at the first of its grid."""
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
@@ -50,7 +50,7 @@ def measure(name: str, seconds: float) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="tf_blade_") as folder:
         target = pathlib.Path(folder) / "optimized"
         tf_blade.optimize_saved_model(source, target, verify=False)
-        for sizes in model.grid()[:2]:
+        for sizes in model.bench or model.grid()[:2]:
             samples = {signature: [feeds] for signature, feeds in model.example(sizes).items()}
             found = bench_saved_model(
                 source, target, signatures=list(samples), sample_inputs=samples, seconds=seconds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +14,7 @@ from absl.testing import absltest
 import tf_blade
 from tests.saved_model.workshop import EAGER
 from tf_blade import runtime
+from tf_blade.saved_model import writer
 from tf_blade.saved_model.model import read_saved_model
 
 
@@ -67,10 +69,14 @@ class SessionsTest(absltest.TestCase):
         tf.saved_model.save(model, str(cls.source), signatures=signatures)
         tf_blade.optimize_saved_model(cls.source, cls.target, **EAGER)
 
-    def run_all(self, folder: Path, feeds: list[tuple[str, np.ndarray]]) -> tuple[list[np.ndarray], list[Any]]:
+    def run_all(
+        self, folder: Path, feeds: list[tuple[str, np.ndarray]], device: str = "", container: str = ""
+    ) -> tuple[list[np.ndarray], list[Any]]:
         """The answers of one session in order, and the nodes that the last call executed."""
-        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-            signatures = tf.compat.v1.saved_model.load(session, ["serve"], str(folder)).signature_def
+        config = tf.compat.v1.ConfigProto(device_count={"CPU": 2})
+        with tf.Graph().as_default(), tf.compat.v1.Session(config=config) as session:
+            with tf.device(device), tf.compat.v1.container(container):
+                signatures = tf.compat.v1.saved_model.load(session, ["serve"], str(folder)).signature_def
             answers = []
             metadata = tf.compat.v1.RunMetadata()
             for name, feed in feeds:
@@ -97,6 +103,41 @@ class SessionsTest(absltest.TestCase):
         self.assertContainsSubset({b"kernel", b"bias"}, named)
         self.assertEqual({*handles, *named}, {b"kernel", b"bias", b"shared"})
         self.assertNoCommonElements({b"kernel", b"bias"}, handles)
+
+    def test_variables_are_found_whatever_device_the_model_is_loaded_for(self) -> None:
+        feeds = [("twice", np.full((2, 8), 0.25, np.float32))]
+        expected, _ = self.run_all(self.source, feeds)
+        for device in ("/device:CPU:0", "/device:CPU:1"):
+            with self.subTest(device):
+                runtime.reset_runtime_stats()
+                actual, nodes = self.run_all(self.target, feeds, device)
+                np.testing.assert_allclose(actual[0], expected[0], rtol=1e-5, atol=1e-6)
+                self.assertIn("BladeEngineOp", {node.op for node in nodes})
+                self.assertEqual(
+                    {}, {k: n for c in runtime.runtime_stats()["clusters"] for k, n in c["fallbacks"].items()}
+                )
+
+    def test_variables_are_found_when_the_model_is_loaded_into_a_container(self) -> None:
+        feeds = [("twice", np.full((2, 8), 0.25, np.float32)), ("train", np.full(8, 0.5, np.float32))]
+        feeds.append(feeds[0])
+        expected, _ = self.run_all(self.source, feeds, container="apart")
+        actual, _ = self.run_all(self.target, feeds, container="apart")
+        for mine, theirs in zip(actual, expected, strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
+
+    def test_no_copies_where_the_file_would_become_too_large(self) -> None:
+        size = (self.target / "saved_model.pb").stat().st_size
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / "target"
+            with mock.patch.object(writer, "MAX_BYTES", size + 1000):  # less than is kept free
+                tf_blade.optimize_saved_model(self.source, target, **EAGER)
+            feeds = [("twice", np.full((2, 8), 0.25, np.float32))]
+            expected, _ = self.run_all(self.source, feeds)
+            actual, nodes = self.run_all(target, feeds)
+        np.testing.assert_allclose(actual[0], expected[0], rtol=1e-5, atol=1e-6)
+        engines = [node for node in nodes if node.op == "BladeEngineOp"]
+        self.assertNotEmpty(engines)
+        self.assertEqual([0] * len(engines), [len(node.attr["variables"].list.s) for node in engines])
 
     def test_a_fallback_finds_the_variables(self) -> None:
         feeds = [("once", np.full((2, 8), 0.25, np.float32))]

@@ -81,9 +81,10 @@ def _without(model: SavedModel, edit: Edit) -> saved_model_pb2.SavedModel:
 
 
 def _forget_session(node: node_def_pb2.NodeDef) -> None:
-    """Takes from a node what is another for sessions: a call's function and arguments, a variable's device."""
+    """Takes from a node what is another for sessions: a call's function and arguments, a variable's place."""
     if node.op == "VarHandleOp":
         node.ClearField("device")
+        node.attr.pop("container", None)
         return
     node.ClearField("input")
     for name in ("f", "Tin", "_read_only_resource_inputs"):

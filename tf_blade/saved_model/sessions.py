@@ -14,7 +14,7 @@ The functions themselves stay for whoever calls them with handles: TensorFlow 2'
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.framework.node_def_pb2 import NodeDef
@@ -27,6 +27,9 @@ SUFFIX = "__session"
 # TensorFlow's name for variables without one.
 _ANONYMOUS = b"cd2c89b7-88b7-44c8-ad83-06c2a9158347"
 _CPU = "/device:CPU:0"
+# What a session calls its default container. Said aloud, so that a container that a caller asks for when it loads the
+# model (`tf.container`) does not move variables away from where engines look.
+_CONTAINER = b"localhost"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,45 +55,46 @@ def bind_sessions(model: SavedModel, functions: Mapping[str, FunctionDef]) -> Se
     """
     binder = _Binder(functions)
     main = model.meta_graph.graph_def.node
-    variables = {node.name: node for node in main if _is_named(node)}
+    by_name = {node.name: node for node in main if node.op == "VarHandleOp"}
     nodes: dict[str, NodeDef] = {}
     for node in main:
         name = _callee(node, functions)
         if name is None:
             continue
-        free = binder.free(name)
-        handles = {}
-        for place, text in enumerate(_data_inputs(node)):
-            variable = variables.get(text.removesuffix(":0"))
-            if place in free and variable is not None:
-                handles[place] = variable
-        if not handles:
+        uses = binder.uses(name)
+        sources = {place: by_name.get(text.removesuffix(":0")) for place, text in enumerate(_data_inputs(node))}
+        variables = {place: source for place, source in sources.items() if source is not None}
+        handles = {
+            place: variable for place, variable in variables.items() if place in uses.free and _is_named(variable)
+        }
+        if not handles or any(variable.device not in ("", _CPU) for variable in variables.values()):
             continue
         copy = NodeDef()
         copy.CopyFrom(node)
         binder.rewrite_call(copy, name, handles)
         nodes[node.name] = copy
-        for variable in handles.values():
-            placed = NodeDef()
-            placed.CopyFrom(variable)
-            placed.device = _CPU
-            nodes[variable.name] = placed
+        for place, variable in variables.items():
+            if place in uses.read:
+                placed = NodeDef()
+                placed.CopyFrom(variable)
+                placed.device = _CPU
+                placed.attr["container"].s = _container(variable)
+                nodes[variable.name] = placed
     return Sessions(tuple(binder.made.values()), nodes)
 
 
 def _is_named(node: NodeDef) -> bool:
-    """Whether the node's handle is that of its container and name on a CPU."""
-    return (
-        node.op == "VarHandleOp"
-        and not node.input
-        and node.device in ("", _CPU)
-        and _text(node, "shared_name") not in (b"", _ANONYMOUS)
-    )
+    """Whether the variable's handle is that of its container and name, on the variable's device."""
+    return not node.input and _text(node, "shared_name") not in (b"", _ANONYMOUS)
 
 
 def _text(node: NodeDef, name: str) -> bytes:
     """An attribute; asking the message itself would add the attribute to it."""
     return bytes(node.attr[name].s) if name in node.attr else b""
+
+
+def _container(variable: NodeDef) -> bytes:
+    return _text(variable, "container") or _CONTAINER
 
 
 def _data_inputs(node: NodeDef) -> list[str]:
@@ -102,36 +106,45 @@ def _callee(node: NodeDef, functions: Mapping[str, FunctionDef]) -> str | None:
     return name if name in functions else None
 
 
+@dataclasses.dataclass(frozen=True)
+class _Uses:
+    """Arguments that engine ops read, and those that nothing else does."""
+
+    read: frozenset[int] = frozenset()
+    free: frozenset[int] = frozenset()
+
+
 class _Binder:
     """Makes the copies, each once for the same variables."""
 
     def __init__(self, functions: Mapping[str, FunctionDef]) -> None:
         self.functions = functions
         self.made: dict[tuple[str, tuple[tuple[int, str], ...]], FunctionDef] = {}
-        self._free: dict[str, frozenset[int]] = {}
+        self._uses: dict[str, _Uses] = {}
 
-    def free(self, name: str) -> frozenset[int]:
-        """The function's arguments that only engine ops read, directly or in functions that it calls."""
-        known = self._free.get(name)
+    def uses(self, name: str) -> _Uses:
+        """What the function and those that it calls do with its arguments."""
+        known = self._uses.get(name)
         if known is None:
-            self._free[name] = frozenset()  # for a function that calls itself
-            known = self._free[name] = frozenset(self._find_free(self.functions[name]))
+            self._uses[name] = _Uses()  # for a function that calls itself
+            known = self._uses[name] = self._find_uses(self.functions[name])
         return known
 
-    def _find_free(self, function: FunctionDef) -> Iterator[int]:
+    def _find_uses(self, function: FunctionDef) -> _Uses:
         pinned = {text.partition(":")[0] for text in function.ret.values()}
         read: set[str] = set()
         for node in function.node_def:
-            name = _callee(node, self.functions)
-            free = self.free(name) if name is not None else frozenset()
+            callee = _callee(node, self.functions)
+            uses = self.uses(callee) if callee is not None else _Uses()
+            pinned.update(text.removeprefix("^") for text in node.input if text.startswith("^"))
             for place, text in enumerate(_data_inputs(node)):
-                if node.op == ENGINE_OP or place in free:
+                if node.op == ENGINE_OP or place in uses.read:
                     read.add(text)
-                else:
+                if place not in uses.free and (node.op != ENGINE_OP or node.device not in ("", _CPU)):
                     pinned.add(text)
-        for place, arg in enumerate(function.signature.input_arg):
-            if arg.type == types_pb2.DT_RESOURCE and arg.name in read and arg.name not in pinned:
-                yield place
+        arguments = enumerate(function.signature.input_arg)
+        places = {place: arg.name for place, arg in arguments if arg.type == types_pb2.DT_RESOURCE and arg.name in read}
+        return _Uses(frozenset(places), frozenset(place for place, text in places.items() if text not in pinned))
 
     def copy(self, name: str, handles: Mapping[int, NodeDef]) -> FunctionDef:
         """The function without these arguments."""
@@ -192,10 +205,11 @@ def _drop_inputs(node: NodeDef, places: frozenset[int]) -> dict[int, int]:
 
 
 def _rewrite_engine(node: NodeDef, variables: Mapping[int, NodeDef]) -> None:
+    node.device = _CPU  # the call may ask for another device
     _drop_inputs(node, frozenset(variables))
     places = sorted(variables)
     node.attr["variables"].list.s.extend(_text(variables[place], "shared_name") for place in places)
-    node.attr["containers"].list.s.extend(_text(variables[place], "container") for place in places)
+    node.attr["containers"].list.s.extend(_container(variables[place]) for place in places)
     node.attr["places"].list.i.extend(places)
 
 

@@ -68,13 +68,26 @@ def apply_edit(model: SavedModel, edit: Edit) -> saved_model_pb2.SavedModel:
     library.function.extend(item for item in functions if item.signature.name not in edit.removed)
     library.function.extend(edit.added)
     if edit.main is None:
-        edit.sessions = bind_sessions(model, {item.signature.name: item for item in library.function})
+        sessions = bind_sessions(model, {item.signature.name: item for item in library.function})
+        if sessions.functions and not _have_room(message, sessions.functions):
+            _log.warning("no room for copies of functions: sessions hand all variables over, as they did before")
+            sessions = Sessions()
+        edit.sessions = sessions
         library.function.extend(edit.sessions.functions)
         for node in meta_graph.graph_def.node:
             if node.name in edit.sessions.nodes:
                 node.CopyFrom(edit.sessions.nodes[node.name])
     _list_op(meta_graph.meta_info_def.stripped_op_list, "BladeEngineOp")
     return message
+
+
+def _have_room(message: saved_model_pb2.SavedModel, functions: Sequence[FunctionDef]) -> bool:
+    """Whether the message can be encoded with these functions in it; beside them only some names grow."""
+    slack = 2**20
+    try:
+        return message.ByteSize() + sum(item.ByteSize() for item in functions) + slack <= MAX_BYTES
+    except (EncodeError, ValueError):
+        return False  # not even without them, which the writer reports
 
 
 def _list_op(op_list: op_def_pb2.OpList, name: str) -> None:

@@ -200,6 +200,34 @@ class ControlTest(parameterized.TestCase):
         n = np.array(2, np.int32)
         np.testing.assert_array_equal(compiled(x, n)[0], lowered.expected(x, n)[0])
 
+    def test_branches_whose_sizes_differ_are_refused(self) -> None:
+        """What one branch assumes of dimensions does not hold around it: other results' shapes would be wrong."""
+
+        def fixed(x: tf.Tensor, n: tf.Tensor) -> Any:
+            return x * 2.0, tf.cond(n > 0, lambda: tf.reduce_sum(tf.reshape(x, [2, 2])), lambda: 0.0)
+
+        def joined(x: tf.Tensor, n: tf.Tensor, y: tf.Tensor) -> Any:
+            return y * 2.0, tf.cond(n > 0, lambda: tf.reduce_sum(x + y), lambda: 0.0)
+
+        def either(x: tf.Tensor, n: tf.Tensor, y: tf.Tensor) -> Any:
+            return tf.cond(n > 0, lambda: x, lambda: y)
+
+        for fn, specs, reason in (
+            (fixed, [], "only one branch"),
+            (joined, [floats(None)], "only one branch"),
+            (either, [floats(None)], "different shapes"),
+            (either, [floats(3)], "different shapes"),
+        ):
+            with self.subTest(fn.__name__), self.assertRaisesRegex(Unsupported, reason):
+                Lowered(fn, [floats(None), NUMBER, *specs])
+
+        def both(x: tf.Tensor, n: tf.Tensor, y: tf.Tensor) -> Any:
+            return tf.cond(n > 0, lambda: x + y, lambda: x + y * 2.0)
+
+        lowered = Lowered(both, [floats(None), NUMBER, floats(3)])
+        x, n = np.ones(3, np.float32), np.array(1, np.int32)
+        np.testing.assert_array_equal(lowered.interpret(x, n, x)[0], lowered.expected(x, n, x)[0])
+
     def test_refusals(self) -> None:
         """What changes its shape from turn to turn stays TensorFlow, with a reason."""
 

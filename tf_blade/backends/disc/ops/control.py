@@ -52,6 +52,7 @@ def _switch(ctx: OpContext, index: Value, bodies: Sequence[Graph]) -> Sequence[V
     ctx.require(bool(ctx.node.outputs), "the branches give nothing")
     regions = [_Region(ctx, body, ctx.inputs[1:]) for body in bodies]
     results = [region.lower([]) for region in regions]
+    _require_sure_sizes(ctx, regions)
     shapes = _common_shapes(ctx, results)
     modules: list[Module] = []
     for number, (region, values) in enumerate(zip(regions, results, strict=True)):
@@ -60,13 +61,20 @@ def _switch(ctx: OpContext, index: Value, bodies: Sequence[Graph]) -> Sequence[V
     return ctx.b.switch(index, modules, ctx.inputs[1:])
 
 
+def _require_sure_sizes(ctx: OpContext, regions: Sequence[_Region]) -> None:
+    """Refuses where one branch alone takes dimensions for equal. They would be taken for equal around the branches too,
+    in results' shapes, which others rely on when another branch is taken.
+    """
+    assumed = [set(region.b.unifications) for region in regions]
+    ctx.require(all(item == assumed[0] for item in assumed), "only one branch takes some dimensions for equal")
+
+
 def _common_shapes(ctx: OpContext, results: Sequence[Sequence[Value]]) -> list[Shape]:
     shapes = [value.shape for value in results[0]]
     for values in results[1:]:
         for shape, value in zip(shapes, values, strict=True):
             ctx.require(len(shape) == value.rank, "branches give different ranks")
-            for a, b in zip(shape, value.shape, strict=True):
-                ctx.b.require_equal(a, b)
+            ctx.require(symbolic.same_shape(shape, value.shape), "branches give different shapes")
     return shapes
 
 

@@ -241,9 +241,16 @@ class ControlTest(parameterized.TestCase):
             made = tf.TensorArray(tf.float32, size=0, dynamic_size=True)
             return tf.while_loop(lambda i, _: i < n, lambda i, a: (i + 1, a.write(i, x)), [0, made])[1].stack()
 
-        for fn, reason in ((grows, "never equal|equal"), (resized, "grows")):
+        def fixed(x: tf.Tensor, n: tf.Tensor) -> tf.Tensor:
+            shapes = [tf.TensorShape([]), tf.TensorShape([None])]
+            four = tf.ones([4])
+            return x * 2.0, tf.while_loop(
+                lambda i, y: i < n, lambda i, y: (i + 1, tf.reduce_sum(y) * four), [0, x], shape_invariants=shapes
+            )
+
+        for fn, size, reason in ((grows, 5, "never equal|equal"), (resized, 5, "grows"), (fixed, None, "fixes")):
             with self.subTest(fn.__name__), self.assertRaisesRegex(Unsupported, reason):
-                Lowered(fn, [floats(5), NUMBER])
+                Lowered(fn, [floats(size), NUMBER])
 
 
 if __name__ == "__main__":

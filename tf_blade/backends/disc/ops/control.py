@@ -173,6 +173,8 @@ class _Loop:
             raise Unsupported("a list of elements of unknown shape")
         for (_, shape), value in zip(types, results, strict=True):
             for a, b in zip(shape, value.shape, strict=True):
+                # Before the first iteration it may be another size, which results' shapes must not rule out.
+                self.ctx.require(isinstance(a, int) == isinstance(b, int), "an iteration fixes a dimension's size")
                 region.b.require_equal(a, b)
         return types, region, results
 

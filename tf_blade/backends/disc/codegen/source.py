@@ -15,7 +15,7 @@ from tf_blade.backends.disc.codegen.memory import Slot
 from tf_blade.backends.disc.codegen.program import Definitions, Layout, Program, lay_out, statements
 from tf_blade.backends.disc.codegen.stages import FAILED, Guards, Stages
 from tf_blade.backends.disc.ir.values import Module, Value
-from tf_blade.symbolic import Dim, num_elements
+from tf_blade.symbolic import Dim, free_symbols, num_elements
 
 _INPUT_DATA = re.compile(r"inputs\[(\d+)\]\.data")
 HEAVY_EVERY = 16  # light calls between two looks for cancellation
@@ -73,12 +73,16 @@ class SourceWriter:
     def _dims(self) -> list[str]:
         shapes = [value.shape for op in self.module.all_ops() for value in op.results]
         dynamic = dict.fromkeys(dim for shape in shapes for dim in shape if not isinstance(dim, int))
-        for dim in dynamic:
+        sized = {symbol for value in self.module.parameters for symbol in free_symbols(value.shape)}
+        computed = [shape for shape in dict.fromkeys(shapes) if not sized.issuperset(free_symbols(shape))]
+        elements = [symbol for symbol in free_symbols(list(dynamic)) if symbol not in sized]
+        for dim in [*dynamic, *elements]:
             self.table.field(dim)
         members = [f"  int64_t {name};  // {comment}" for name, _, comment in self.table.lines()]
         lines = ["struct Dims {", *(members or ["  int64_t none;"]), "};\n"]
         for stage in range(self.stages.count):
-            lines += self.stages.derive(stage, list(dynamic), self.guards)
+            limits = self.stages.limits(stage, elements, computed)
+            lines += self.stages.derive(stage, list(dynamic), self.guards, limits)
         return lines
 
     def _constant(self, value: Value) -> str:

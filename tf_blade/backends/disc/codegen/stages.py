@@ -15,8 +15,11 @@ import sympy
 from tf_blade import symbolic
 from tf_blade.backends.disc.codegen.call import Call
 from tf_blade.backends.disc.codegen.dims import DimTable
-from tf_blade.symbolic import Dim
+from tf_blade.symbolic import Dim, Shape
 
+# Of a dimension and of a tensor, where an element of an integer tensor is a size: so that no product of them overflows.
+MAX_SIZE = 1 << 31
+MAX_ELEMENTS = "0x1p44"
 # Where nothing may be computed with what is known to be wrong.
 FAILED = (
     "  if (error != 0) {",
@@ -89,10 +92,26 @@ class Stages:
             "  }",
         ]
 
-    def derive(self, stage: int, dims: Sequence[sympy.Expr], guards: Guards) -> list[str]:
+    def limits(self, stage: int, elements: Sequence[sympy.Symbol], shapes: Sequence[Shape]) -> list[str]:
+        """Checks of sizes that no tensor of the caller proves possible: their products might not fit an integer.
+
+        Args:
+            stage: the checks of this one.
+            elements: symbols that are elements of tensors, used as sizes.
+            shapes: those that such symbols are in.
+        """
+        texts = [self._table.c(symbol, "") for symbol in elements if self.of((symbol,)) == stage]
+        tests = [f"{text} > INT64_C({MAX_SIZE})" for text in texts]
+        for shape in shapes:
+            if self.of(shape) == stage and len(shape) > 1:
+                product = " * ".join(self._table.c(dim, "") for dim in shape)
+                tests.append(f"1.0 * {product} > {MAX_ELEMENTS}")
+        return [f'  if ({test}) return "a size beyond memory";' for test in tests]
+
+    def derive(self, stage: int, dims: Sequence[sympy.Expr], guards: Guards, limits: Sequence[str]) -> list[str]:
         """The function that computes a stage's dimensions; gives the reason where this code cannot take them.
 
-        `dims` are those of tensors, which are never negative.
+        `dims` are those of tensors, which are never negative; `limits` are further checks of them.
         """
         table = self._table
         body: list[str] = []
@@ -107,6 +126,7 @@ class Stages:
         fields = [table.c(dim, "") for dim in dims if self.of((dim,)) == stage]
         if fields:
             body.append(f'  if (({" | ".join(fields)}) < 0) return "a dimension is negative";')
+        body += limits
         body += [f"  {line}" for symbols, line in guards.late if self._latest(symbols) == stage]
         body += ["  return nullptr;", "}\n"]
         if stage == 0:

@@ -54,9 +54,8 @@ BLADE_INLINE float log1p(float x) {
   int32_t ix = static_cast<int32_t>(bits(u.sum));
   int32_t e = (ix - 0x3f3504f3) >> 23;
   float f = from_bits(static_cast<uint32_t>(ix) - (static_cast<uint32_t>(e) << 23)) - 1.0f;
-  f = e == 0 ? x : f;
-  float y = log_reduced(f, static_cast<float>(e), (e == 0 ? 0.0f : u.lost) / u.sum);
-  return abs(x) < 0x1p-25f ? x : log_special(u.sum, y);
+  float y = log_reduced(f, static_cast<float>(e), u.lost / u.sum);
+  return copysign(log_special(u.sum, y), x);  // of -0, too
 }
 
 // ---- float64 ----
@@ -95,9 +94,8 @@ BLADE_INLINE double log(double x) {
 BLADE_INLINE double log1p(double x) {
   OnePlus<double> u = one_plus(x);
   Split64 v = split_exponent(u.sum);
-  double f = v.e == 0.0 ? x : v.f;
-  double y = log_reduced(f, v.e, (v.e == 0.0 ? 0.0 : u.lost) / u.sum);
-  return abs(x) < 0x1p-54 ? x : log_special(u.sum, y);
+  double y = log_reduced(v.f, v.e, u.lost / u.sum);
+  return copysign(log_special(u.sum, y), x);  // of -0, too
 }
 
 }  // namespace math

@@ -61,6 +61,26 @@ def attention_module(mask: bool, swapped: bool) -> Module:
     return b.module("attention", [b.transpose(y, (0, 2, 1, 3)) if swapped else y])
 
 
+def projected_attention_module(layout: str) -> Module:
+    """Queries, keys and values of one product, with a mask that selects."""
+    b = Builder()
+    joined, mask = b.parameter(F, (N, W, 3 * 3 * 16)), b.parameter(F, (N, W))
+    parts = []
+    for i in range(3):
+        if layout == "unstacked":
+            x = b.transpose(b.reshape(joined, (N, W, 3, 3, 16)), (2, 0, 3, 1, 4))
+            parts.append(b.reshape(b.slice(x, (i, 0, 0, 0, 0), (1, *x.shape[1:])), x.shape[1:]))
+        else:
+            cut = b.slice(joined, (0, 0, i * 48), (N, W, 48))
+            parts.append(b.transpose(b.reshape(cut, (N, W, 3, 16)), (0, 2, 1, 3)))
+    q, k, v = parts
+    scores = b.dot(q, k, transpose_b=True)
+    keep = b.broadcast(b.elementwise("less", mask, b.full(0.5, F, mask.shape)), scores.shape, (0, 3))
+    chosen = b.elementwise("select", keep, scores, b.full(-1e9, F, scores.shape))
+    y = b.dot(b.softmax(chosen), v)
+    return b.module("attention", [b.transpose(y, (0, 2, 1, 3))])
+
+
 def dot_module(transpose_b: bool, weight: bool) -> Module:
     b = Builder()
     x, w = b.parameter(F, (N, H, 24)), b.parameter(F, (40, 24) if transpose_b else (24, 40), weight=weight)
@@ -116,6 +136,10 @@ class LibraryTest(parameterized.TestCase):
     @parameterized.product(mask=(True, False), swapped=(True, False))
     def test_attention(self, mask: bool, swapped: bool) -> None:
         self.check(attention_module(mask, swapped), steps=1)
+
+    @parameterized.parameters("unstacked", "split")
+    def test_attention_of_joined_projections(self, layout: str) -> None:
+        self.check(projected_attention_module(layout), steps=2)
 
     @parameterized.product(transpose_b=(True, False), weight=(True, False))
     def test_dot(self, transpose_b: bool, weight: bool) -> None:

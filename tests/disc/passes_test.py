@@ -233,6 +233,93 @@ class PassesTest(parameterized.TestCase):
         module = run_and_compare(self, b.module("m", [result]))
         self.assertEqual(kinds(module), ["parameter"] * 3 + ["attention"])
 
+    @parameterized.product(
+        layout=("unstacked", "indexed", "split"), product=("straight", "transposed"), others=(True, False)
+    )
+    def test_attention_reads_projections_where_they_lie(self, layout: str, product: str, others: bool) -> None:
+        b = Builder()
+        heads, depth = 4, 8
+        joined = b.parameter(F, (2, ROWS, 3 * heads * depth))
+        parts = []
+        for i in range(3):
+            if layout == "unstacked":
+                x = b.transpose(b.reshape(joined, (2, ROWS, 3, heads, depth)), (2, 0, 3, 1, 4))
+                cut = b.slice(x, (i, 0, 0, 0, 0), (1, *x.shape[1:]))
+                parts.append(b.reshape(cut, x.shape[1:]))
+            elif layout == "indexed":
+                x = b.reshape(joined, (2, ROWS, heads, 3, depth))
+                cut = b.slice(x, (0, 0, 0, i, 0), (2, ROWS, heads, 1, depth))
+                parts.append(b.transpose(b.reshape(cut, (2, ROWS, heads, depth)), (0, 2, 1, 3)))
+            else:
+                cut = b.slice(joined, (0, 0, i * heads * depth), (2, ROWS, heads * depth))
+                parts.append(b.transpose(b.reshape(cut, (2, ROWS, heads, depth)), (0, 2, 1, 3)))
+        q, k, v = parts
+        if product == "straight":
+            scores = b.dot(q, k, transpose_b=True)
+        else:
+            scores = b.dot(q, b.transpose(k, (0, 1, 3, 2)))
+        result = b.dot(b.softmax(scores), v)
+        module = run_and_compare(self, b.module("m", [result, k] if others else [result]))
+        (op,) = (op for op in module.ops() if op.kind == "attention")
+        self.assertEqual([axis for axis, _ in op.attrs["parts"]], [3 if layout == "indexed" else 2] * 3)
+        self.assertEqual([index for _, index in op.attrs["parts"]], [0, 1, 2])
+        if not others:
+            self.assertTrue(set(kinds(module)) <= {"parameter", "reshape", "attention"}, kinds(module))
+
+    @parameterized.parameters("reversed", "columns", "depth")
+    def test_other_parts_of_a_value_are_no_projections(self, kind: str) -> None:
+        b = Builder()
+        shape = (2, ROWS, 4, 8)
+        if kind == "reversed":
+            x = b.parameter(F, (2, ROWS, 3, 4, 8))
+            cut = b.slice(x, (0, 0, 1, 3, 0), (2, ROWS, 1, 4, 8), (1, 1, 1, -1, 1))
+        elif kind == "columns":
+            x = b.parameter(F, (2, ROWS, 80))
+            cut = b.slice(x, (0, 0, 16), (2, ROWS, 32))
+        else:
+            x = b.parameter(F, (2, ROWS, 4, 8, 3))
+            cut = b.slice(x, (0, 0, 0, 0, 1), (2, ROWS, 4, 8, 1))
+        q = b.transpose(b.reshape(cut, shape), (0, 2, 1, 3))
+        result = b.dot(b.softmax(b.dot(q, q, transpose_b=True)), q)
+        module = run_and_compare(self, b.module("m", [result]))
+        (op,) = (op for op in module.ops() if op.kind == "attention")
+        self.assertEqual(op.attrs["parts"], (None, None, None))
+
+    @parameterized.product(inverted=(True, False), causal=(True, False), number=(-1e9, -float("inf")))
+    def test_attention_with_a_mask_that_selects(self, inverted: bool, causal: bool, number: float) -> None:
+        b = Builder()
+        shape = (2, 4, ROWS, 8)
+        q, k, v = (b.parameter(F, shape) for _ in range(3))
+        scores = b.dot(q, k, transpose_b=True)
+        scores = b.elementwise("mul", scores, b.full(0.25, F, scores.shape))
+        if causal:
+            row, column = (b.iota((ROWS, ROWS), axis, DType.INT32) for axis in (0, 1))
+            keep = b.broadcast_to(b.elementwise("less_equal", column, row), scores.shape)
+        else:
+            always = b.broadcast(b.constant(np.array(True)), scores.shape, ())
+            mask = b.broadcast(b.parameter(F, (2, ROWS)), scores.shape, (0, 3))
+            keep = b.elementwise("logical_and", always, b.elementwise("greater", mask, b.full(-2.5, F, scores.shape)))
+        other = b.full(number, F, scores.shape)
+        if inverted:
+            chosen = b.elementwise("select", b.elementwise("logical_not", keep), other, scores)
+        else:
+            chosen = b.elementwise("select", keep, scores, other)
+        module = run_and_compare(self, b.module("m", [b.dot(b.softmax(chosen), v)]))
+        (op,) = (op for op in module.ops() if op.kind == "attention")
+        self.assertTrue(op.attrs["fill"])
+        batch, heads, rows, _ = op.operands[3].shape
+        self.assertEqual((batch, heads, rows), (1, 1, ROWS) if causal else (2, 1, 1))
+
+    @parameterized.parameters(0.0, float("nan"))
+    def test_selections_of_other_numbers_are_no_masks(self, number: float) -> None:
+        b = Builder()
+        q, k, v = (b.parameter(F, (2, 4, ROWS, 8)) for _ in range(3))
+        scores = b.dot(q, k, transpose_b=True)
+        keep = b.elementwise("less", scores, b.full(100.0, F, scores.shape))
+        chosen = b.elementwise("select", keep, scores, b.full(number, F, scores.shape))
+        module = run_and_compare(self, b.module("m", [b.dot(b.softmax(chosen), v)]))
+        self.assertNotIn("attention", kinds(module))
+
     def test_batch_norm_goes_into_the_weights(self) -> None:
         b = Builder()
         x = b.parameter(F, (ROWS, 6, 6, 3))

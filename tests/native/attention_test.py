@@ -6,10 +6,10 @@ from absl.testing import absltest, parameterized
 from tests.native.kernel_harness import CONFIGS, NO_MEMORY, OK, Array, Kernels, normal
 
 
-def _reference(q: Array, k: Array, v: Array, scale: float, mask: Array | None) -> Array:
+def _reference(q: Array, k: Array, v: Array, scale: float, mask: Array | None, fill: bool = False) -> Array:
     scores = scale * np.matmul(q.astype(np.float64), k.astype(np.float64).swapaxes(-1, -2))
     if mask is not None:
-        scores = scores + mask
+        scores = np.where(mask == 0, scores, mask) if fill else scores + mask
     with np.errstate(invalid="ignore"):
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True, initial=-np.inf))
         weights /= weights.sum(axis=-1, keepdims=True)
@@ -24,7 +24,15 @@ def _strides(x: Array, broadcast: tuple[int, ...] = ()) -> list[int]:
 
 class AttentionTest(parameterized.TestCase):
     def _run(
-        self, kernels: Kernels, q: Array, k: Array, v: Array, scale: float, mask: Array | None, merged: bool
+        self,
+        kernels: Kernels,
+        q: Array,
+        k: Array,
+        v: Array,
+        scale: float,
+        mask: Array | None,
+        merged: bool,
+        fill: bool = False,
     ) -> Array:
         """Runs the kernel on [batch, heads, rows, inner] views; the output is stored with heads merged or apart."""
         batch, heads, q_len, depth = q.shape
@@ -34,9 +42,9 @@ class AttentionTest(parameterized.TestCase):
         view = out.swapaxes(1, 2) if merged else out
         broadcast = () if mask is None else tuple(axis for axis in range(4) if mask.shape[axis] == 1)
         mask_strides = [0, 0, 0] if mask is None else _strides(mask, broadcast)
-        column = 0 if mask is None or 3 in broadcast else 1
+        column = 0 if mask is None or 3 in broadcast else mask.strides[3] // mask.itemsize
         tensors = [*_strides(q), *_strides(k), *_strides(v), *mask_strides, *_strides(view)]
-        sizes = (batch, heads, q_len, kv_len, depth, value_depth, *tensors, column, 0)
+        sizes = (batch, heads, q_len, kv_len, depth, value_depth, *tensors, column, 0, int(fill))
         arrays = (np.asarray([scale], np.float32), q, k, v, mask, out)
         self.assertEqual(kernels.call("run_attention", sizes, *arrays), OK)
         result: Array = view
@@ -69,6 +77,28 @@ class AttentionTest(parameterized.TestCase):
             with self.subTest(q=q.shape, v=v.shape, mask=None if mask is None else mask.shape, merged=merged):
                 out = self._run(kernels, q, k, v, 0.3, mask, merged)
                 np.testing.assert_allclose(out, _reference(q, k, v, 0.3, mask), rtol=1e-5, atol=1e-5)
+
+    @parameterized.parameters(*CONFIGS)
+    def test_masks_that_take_the_place_of_scores(self, isa: str, threads: int) -> None:
+        kernels, random = Kernels(isa, threads), np.random.default_rng(threads)
+        for q_len, kv_len, columns in ((1, 1, 1), (3, 37, 1), (20, 37, 1), (15, 100, 1), (20, 50, 2)):
+            q, k, v = (self._operand(kernels, random, [2, 3, rows, 16], True) for rows in (q_len, kv_len, kv_len))
+            for shape in ((2, 1, 1, kv_len), (1, 1, q_len, kv_len), (2, 3, q_len, 1)):
+                stored = kernels.guarded(normal(random, *shape[:3], shape[3] * columns))
+                stored[stored > 0] = 0
+                mask = stored[..., ::columns]
+                with self.subTest(q_len=q_len, kv_len=kv_len, columns=columns, mask=shape):
+                    out = self._run(kernels, q, k, v, 0.3, mask, True, fill=True)
+                    np.testing.assert_allclose(out, _reference(q, k, v, 0.3, mask, True), rtol=1e-5, atol=1e-5)
+
+    @parameterized.product(config=CONFIGS, q_len=(2, 20))
+    def test_rows_without_a_score_of_their_own_are_even(self, config: tuple[str, int], q_len: int) -> None:
+        kernels, random = Kernels(*config), np.random.default_rng(5)
+        q, k, v = (self._operand(kernels, random, [1, 2, rows, 16], False) for rows in (q_len, 37, 37))
+        mask = np.full((1, 1, q_len, 37), -1e9, np.float32)
+        out = self._run(kernels, q * 1e6, k, v, 1.0, mask, False, fill=True)
+        expected = np.broadcast_to(v.mean(2, keepdims=True), out.shape)
+        np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
 
     @parameterized.product(config=CONFIGS, q_len=(3, 20))
     def test_long_rows_and_large_scores(self, config: tuple[str, int], q_len: int) -> None:

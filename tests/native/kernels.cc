@@ -224,7 +224,7 @@ int32_t run_attention(int threads, const int64_t* s, const float* scale, const f
   args.q = q, args.q_strides = {s[6], s[7], s[8]};
   args.k = k, args.k_strides = {s[9], s[10], s[11]};
   args.v = v, args.v_strides = {s[12], s[13], s[14]};
-  args.mask = mask, args.mask_strides = {s[15], s[16], s[17]}, args.mask_column_stride = s[21];
+  args.mask = mask, args.mask_strides = {s[15], s[16], s[17]}, args.mask_column_stride = s[21], args.fill = s[23] != 0;
   args.out = out, args.out_strides = {s[18], s[19], s[20]};
   return blade::attention(host.ral(), args);
 }

@@ -3,6 +3,8 @@
 //   out[b, h, i, d] = sum over j of P[b, h, i, j] * v[b, h, j, d],
 //   P[b, h, i, :] = softmax over j of (scale * sum over x of q[b, h, i, x] * k[b, h, j, x] + mask[b, h, i, j])
 //
+// or, with `fill`, of the mask itself wherever it is not 0.
+//
 // q: [batch, heads, q_len, depth]; k: [batch, heads, kv_len, depth]; v: [batch, heads, kv_len, value_depth]; out:
 // [batch, heads, q_len, value_depth]. Each has its own strides in floats for batch, head and row, so that transposes
 // that split or merge heads need not be done; the innermost dimension is contiguous. mask: additive, any strides, 0 to
@@ -42,6 +44,7 @@ struct AttentionArgs {
   const float* mask = nullptr;
   HeadStrides mask_strides;
   int64_t mask_column_stride = 0;
+  bool fill = false;  // the mask is not added: where it is not 0 it takes the score's place
   float* out = nullptr;
   HeadStrides out_strides;
 };
@@ -66,11 +69,22 @@ struct AttentionHead {
   }
 };
 
-// n scores of a row: score = scale * score + mask; gives the largest. NaNs stay, and do not count as largest.
-BLADE_NOINLINE inline float scale_and_mask(const AttentionArgs& args, const float* mask, int64_t n, float* scores) {
+// A score with its mask.
+template <bool kFill>
+BLADE_ALWAYS_INLINE Lanes masked(Lanes score, Lanes scale, Lanes mask) {
+  return kFill ? select(mask == 0.0f, score * scale, mask) : fma(score, scale, mask);
+}
+
+// n scores of a row: scaled and masked; gives the largest. NaNs stay, and do not count as largest.
+template <bool kFill>
+BLADE_ALWAYS_INLINE float scale_and_mask_as(const AttentionArgs& args, const float* mask, int64_t n, float* scores) {
   Lanes scale = args.scale;
   if (mask != nullptr && args.mask_column_stride > 1) {
-    for (int64_t j = 0; j < n; ++j) scores[j] = scores[j] * args.scale + mask[j * args.mask_column_stride];
+    for (int64_t j = 0; j < n; ++j) {
+      const float other = mask[j * args.mask_column_stride];
+      const float score = scores[j] * args.scale;
+      scores[j] = !kFill ? score + other : other == 0.0f ? score : other;
+    }
     scale = 1.0f;
     mask = nullptr;
   }
@@ -82,15 +96,20 @@ BLADE_NOINLINE inline float scale_and_mask(const AttentionArgs& args, const floa
   };
   if (mask != nullptr && args.mask_column_stride == 1) {
     for_lanes<4>(0, n, [&](auto at, int64_t j, int slot) BLADE_LAMBDA {
-      visit(at, j, slot, fma(at.load(scores + j), scale, at.load(mask + j)));
+      visit(at, j, slot, masked<kFill>(at.load(scores + j), scale, at.load(mask + j)));
     });
   } else {
     const Lanes same = mask == nullptr ? 0.0f : *mask;
     for_lanes<4>(0, n, [&](auto at, int64_t j, int slot) BLADE_LAMBDA {
-      visit(at, j, slot, fma(at.load(scores + j), scale, same));
+      visit(at, j, slot, masked<kFill>(at.load(scores + j), scale, same));
     });
   }
   return fold_lanes<FoldGreater>(most);
+}
+
+BLADE_NOINLINE inline float scale_and_mask(const AttentionArgs& args, const float* mask, int64_t n, float* scores) {
+  return args.fill && mask != nullptr ? scale_and_mask_as<true>(args, mask, n, scores)
+                                      : scale_and_mask_as<false>(args, mask, n, scores);
 }
 
 // Turns n scores into exp(score - largest); returns the sum of the results.

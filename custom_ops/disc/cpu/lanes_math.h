@@ -79,6 +79,7 @@ BLADE_INLINE Mask fn_logical_or(Mask a, Mask b) { return a | b; }
 BLADE_INLINE Mask fn_logical_or(Mask a, bool b) { return a | mask_of(b); }
 BLADE_INLINE Mask fn_logical_or(bool a, Mask b) { return mask_of(a) | b; }
 BLADE_INLINE Lanes fn_select(Mask predicate, Lanes a, Lanes b) { return select(predicate, a, b); }
+BLADE_INLINE Lanes fn_select(Mask predicate, float a, float b) { return select(predicate, a, b); }
 BLADE_INLINE Lanes fn_select(bool predicate, Lanes a, Lanes b) { return predicate ? a : b; }
 BLADE_INLINE Lanes fn_select(bool predicate, Lanes a, float b) { return predicate ? a : Lanes(b); }
 BLADE_INLINE Lanes fn_select(bool predicate, float a, Lanes b) { return predicate ? Lanes(a) : b; }

@@ -307,9 +307,16 @@ class Builder:
         attrs = {"epsilon": float(epsilon), "scale": gamma is not None, "center": beta is not None}
         return self._make("layer_norm", tuple(item for item in (x, gamma, beta) if item is not None), attrs)
 
-    def attention(self, q: Value, k: Value, v: Value, mask: Value | None, scale: float) -> Value:
+    def attention(self, q: Value, k: Value, v: Value, mask: Value | None, scale: float, *, fill: bool = False) -> Value:
+        """`mask` is added to the scores or, with `fill`, takes their place where it is not 0."""
         operands = tuple(item for item in (q, k, v, mask) if item is not None)
-        attrs = {"scale": float(scale), "mask": mask is not None, "swapped": (False, False, False, False)}
+        attrs = {
+            "scale": float(scale),
+            "mask": mask is not None,
+            "fill": fill,
+            "swapped": (False, False, False, False),
+            "parts": (None, None, None),
+        }
         return self._make("attention", operands, attrs)
 
     # --- regions --------------------------------------------------------------------------------------------------

@@ -59,15 +59,21 @@ def _layer_norm_reference(operands: Arrays, attrs: Attrs) -> Arrays:
 register("layer_norm", _layer_norm, _layer_norm_reference, flops=flops_scaled(8))
 
 
-# attention(q [.., Tq, D], k [.., Tk, D], v [.., Tk, Dv], mask?) {scale: float, mask: bool, swapped: 4 bools}:
+# attention(q [.., Tq, D], k [.., Tk, D], v [.., Tk, Dv], mask?)
+#   {scale: float, mask: bool, fill: bool, swapped: 4 bools, parts: 3 times (axis, index) or None}:
 # softmax(scale * q k^T + mask) v. Rank 3 or 4. The batch dimensions are the same for q, k and v; the mask has the rank
-# of the scores [.., Tq, Tk], and each of its dimensions is the scores' or 1. `swapped` says of q, k, v and the result
-# whether it is laid out [batch, T, heads, D] instead of [batch, heads, T, D] (rank 4 only).
+# of the scores [.., Tq, Tk], and each of its dimensions is the scores' or 1. With `fill` it is not added: where it is
+# not 0 it takes the score's place. `swapped` says of q, k, v and the result whether it is laid out
+# [batch, T, heads, D] instead of [batch, heads, T, D] (rank 4 only). `parts` says of q, k and v which index along which
+# axis of the operand is meant: what projections computed together can be read where it lies.
 def _straight(types: Types, attrs: Attrs) -> list[TensorType]:
     """q, k, v as [.., T, D], whatever their layout."""
-    return [
-        TensorType(t.dtype, _swap(t.shape) if s else t.shape) for t, s in zip(types, attrs["swapped"], strict=False)
+    shapes = [
+        t.shape if part is None else (*t.shape[: part[0]], *t.shape[part[0] + 1 :])
+        for t, part in zip(types, attrs["parts"], strict=True)
     ]
+    swapped = attrs["swapped"][:3]
+    return [TensorType(t.dtype, _swap(x) if s else x) for t, x, s in zip(types, shapes, swapped, strict=True)]
 
 
 def _swap(shape: Shape) -> Shape:
@@ -76,8 +82,12 @@ def _swap(shape: Shape) -> Shape:
 
 def _attention(types: Types, attrs: Attrs) -> Types:
     require(len(types) == 3 + attrs["mask"], "attention: operands")
-    require(types[0].rank == types[1].rank == types[2].rank and types[0].rank in (3, 4), "attention: ranks")
-    require(types[0].rank == 4 or not any(attrs["swapped"]), "attention: only rank 4 can be swapped")
+    ranks = [t.rank - (part is not None) for t, part in zip(types, attrs["parts"], strict=False)]
+    require(ranks[0] == ranks[1] == ranks[2] and ranks[0] in (3, 4), "attention: ranks")
+    require(ranks[0] == 4 or not any(attrs["swapped"]), "attention: only rank 4 can be swapped")
+    parts = [part for part in attrs["parts"] if part is not None]
+    require(all(0 <= axis < ranks[0] and index >= 0 for axis, index in parts), "attention: parts")
+    require(attrs["mask"] or not attrs["fill"], "attention: a mask to fill with")
     q, k, v = _straight(types[:3], attrs)
     require(same_shape(q.shape[:-2], k.shape[:-2]) and same_shape(q.shape[:-2], v.shape[:-2]), "attention: batch")
     require(not attrs["mask"] or types[3].rank == q.rank, "attention: the mask has the rank of the scores")
@@ -87,13 +97,15 @@ def _attention(types: Types, attrs: Attrs) -> Types:
 
 def _attention_reference(operands: Arrays, attrs: Attrs) -> Arrays:
     swapped = attrs["swapped"]
-    q, k, v = (
-        np.swapaxes(item, -2, -3).astype(np.float64) if swap else item.astype(np.float64)
-        for item, swap in zip(operands[:3], swapped, strict=False)
-    )
+    whole = [
+        item.astype(np.float64) if part is None else np.take(item.astype(np.float64), part[1], part[0])
+        for item, part in zip(operands[:3], attrs["parts"], strict=True)
+    ]
+    q, k, v = (np.swapaxes(item, -2, -3) if swap else item for item, swap in zip(whole, swapped, strict=False))
     scores = np.matmul(q, np.swapaxes(k, -1, -2)) * attrs["scale"]
     if attrs["mask"]:
-        scores = scores + operands[3].astype(np.float64)
+        mask = operands[3].astype(np.float64)
+        scores = np.where(mask == 0.0, scores, mask) if attrs["fill"] else scores + mask
     result = np.matmul(softmax_reference(scores), v).astype(operands[0].dtype)
     return [np.swapaxes(result, -2, -3) if swapped[3] else result]
 

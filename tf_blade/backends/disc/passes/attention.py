@@ -1,12 +1,15 @@
-"""Recognizes scaled dot-product attention: softmax(scale * q k^T + mask) v, scale before or after the product."""
+"""Recognizes scaled dot-product attention: softmax(scale * q k^T + mask) v, scale before or after the product.
+
+A mask may be added, or choose between a score and a number.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 
-from tf_blade import symbolic
 from tf_blade.backends.disc.ir.builder import Builder
 from tf_blade.backends.disc.ir.values import Module, Op, Value
+from tf_blade.backends.disc.passes import masks, projections
 from tf_blade.backends.disc.passes.rewriter import rewrite, splat_value
 from tf_blade.dtypes import DType
 
@@ -19,6 +22,7 @@ class _Scores:
     k: Value
     scale: float
     mask: Value | None
+    fill: bool = False
 
 
 # [batch, heads, T, D] <-> [batch, T, heads, D]
@@ -36,13 +40,17 @@ def run(module: Module) -> Module:
 
 
 def _take_operands(b: Builder, op: Op) -> Value | None:
-    operands, swapped = list(op.operands), list(op.attrs["swapped"])
+    operands, swapped, parts = list(op.operands), list(op.attrs["swapped"]), list(op.attrs["parts"])
     for i, value in enumerate(operands[:3]):
         if value.kind == "transpose" and value.op.attrs["perm"] == _SWAP_HEADS and not swapped[i]:
             operands[i], swapped[i] = value.op.operands[0], True
+        found = projections.part(b, operands[i]) if parts[i] is None else None
+        if found is not None:
+            operands[i], parts[i] = found.value, (found.axis, found.index)
+            swapped[i] = swapped[i] != found.swapped
     if operands == list(op.operands):
         return None
-    return b.rebuild(op, operands, swapped=tuple(swapped)).result
+    return b.rebuild(op, operands, swapped=tuple(swapped), parts=tuple(parts)).result
 
 
 def _take_result(b: Builder, op: Op, counts: dict[Value, int]) -> Value | None:
@@ -65,18 +73,21 @@ def _rule(b: Builder, op: Op) -> Value | None:
         return None
     if op.attrs["transpose_b"]:
         v = _swap_last_two(b, v)
-    return b.attention(scores.q, scores.k, v, scores.mask, scores.scale)
+    return b.attention(scores.q, scores.k, v, scores.mask, scores.scale, fill=scores.fill)
 
 
 def _scores(b: Builder, value: Value) -> _Scores | None:
-    """Peels the mask's addition, then scales, down to the product."""
+    """Peels the mask's addition or selection, then scales, down to the product."""
     mask: Value | None = None
     product = value
-    if _is(value, "add"):
+    filled = masks.filled(b, value)
+    if filled is not None:
+        product, mask = filled
+    elif _is(value, "add"):
         for candidate, other in (value.op.operands, value.op.operands[::-1]):
             inner, _ = _peel_scale(candidate)
             if inner.kind == "dot":
-                product, mask = candidate, _mask_of_rank(b, other)
+                product, mask = candidate, masks.narrow(b, other)
                 break
     product, scale = _peel_scale(product)
     if product.kind != "dot" or product.op.operands[0].rank != product.op.operands[1].rank:
@@ -88,7 +99,7 @@ def _scores(b: Builder, value: Value) -> _Scores | None:
         k = _swap_last_two(b, k)
     q, scale_q = _peel_scale(q)
     k, scale_k = _peel_scale(k)
-    return _Scores(q, k, scale * scale_q * scale_k, mask)
+    return _Scores(q, k, scale * scale_q * scale_k, mask, filled is not None)
 
 
 def _peel_scale(value: Value) -> tuple[Value, float]:
@@ -104,23 +115,6 @@ def _peel_scale(value: Value) -> tuple[Value, float]:
         scale = scale * number if value.op.attrs["fn"] == "mul" else scale / number
         value = a
     return value, scale
-
-
-def _mask_of_rank(b: Builder, mask: Value) -> Value:
-    """The mask with dimensions of 1 instead of a broadcast to the scores' shape."""
-    if mask.kind != "broadcast":
-        return mask
-    (source,) = mask.op.operands
-    axes = mask.op.attrs["axes"]
-    # a dimension that is 1 or not as decided at run time would need strides of its own
-    if any(
-        dim != 1 and not symbolic.equal(dim, mask.shape[axis]) for dim, axis in zip(source.shape, axes, strict=True)
-    ):
-        return mask
-    shape: list[symbolic.Dim] = [1] * mask.rank
-    for dim, axis in zip(source.shape, axes, strict=True):
-        shape[axis] = dim
-    return b.reshape(source, shape)
 
 
 def _swap_last_two(b: Builder, value: Value) -> Value:

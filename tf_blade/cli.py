@@ -77,13 +77,18 @@ def _add_setting(parser: argparse.ArgumentParser, field: dataclasses.Field[Any])
         shown = "" if field.default == "" else " (%(default)s)"
         parser.add_argument(flag, type=type(field.default), default=field.default, help=f"{text}{shown}")
     else:
-        default: tuple[str, ...] = field.default or ()  # type: ignore[assignment]
-        shown = f" ({','.join(default)})" if default else ""
-        parser.add_argument(flag, type=_names, default=field.default, metavar="A,B", help=f"{text}{shown}")
+        default: tuple[Any, ...] = field.default or ()  # type: ignore[assignment]
+        shown = f" ({','.join(map(str, default))})" if default else ""
+        read, metavar = (_numbers, "N,M") if default and isinstance(default[0], int) else (_names, "A,B")
+        parser.add_argument(flag, type=read, default=field.default, metavar=metavar, help=f"{text}{shown}")
 
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(filter(None, (item.strip() for item in text.split(","))))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(map(int, _names(text)))
 
 
 def _add_inspect(commands: Any) -> None:

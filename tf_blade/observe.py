@@ -25,6 +25,7 @@ CHANNELS: Mapping[str, str] = {
     "disc.fusion": "which ops became which kernel",
     "disc.toolchain": "compiler calls and their times",
     "verify": "comparisons with the original",
+    "warmup": "requests for the warmup file",
 }
 
 ENVIRONMENT = "TF_BLADE_LOGS"

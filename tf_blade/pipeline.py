@@ -16,6 +16,7 @@ import numpy as np
 from tf_blade import observe, passes, runtime
 from tf_blade.backends import registry
 from tf_blade.backends.disc.lower import examine_node
+from tf_blade.bundle import check_bundle, write_bundle
 from tf_blade.clusters.cluster import Clustering, find_clusters
 from tf_blade.clusters.cost import nominal
 from tf_blade.clusters.cut import cut
@@ -61,6 +62,7 @@ class Phase(enum.Enum):
     WRITE = "write the new SavedModel beside the target"
     CHECK = "read it again and compare all that must not have changed"
     VERIFY = "run both models and compare their results"
+    BUNDLE = "write what TensorFlow Serving reads beside the model: warmup requests, batching parameters"
 
     @property
     def label(self) -> str:
@@ -107,6 +109,9 @@ def optimize(
             if settings.verify:
                 with run.phase(Phase.VERIFY):
                     run.verify(src, folder, sample_inputs)
+            if settings.warmup or settings.serving:
+                with run.phase(Phase.BUNDLE):
+                    run.report.notes += write_bundle(settings, folder, dst, sample_inputs)
         run.report.target = str(dst)
     return run.report
 
@@ -128,7 +133,7 @@ def optimize_in_memory(
 
 
 def check_settings(settings: Settings) -> None:
-    """Refuses phases and backends that do not exist.
+    """Refuses phases and backends that do not exist, and what cannot be served.
 
     Raises:
         TfBladeError: names one.
@@ -137,6 +142,7 @@ def check_settings(settings: Settings) -> None:
         if name and name not in LABELS and name != "all":
             raise TfBladeError(f"there is no phase {name!r}; there are: {', '.join(LABELS)}")
     registry.get_backends(settings.backends)
+    check_bundle(settings)
 
 
 @dataclasses.dataclass

@@ -82,6 +82,11 @@ install_tensorflow() {
   pip_install "$TENSORFLOW"
 }
 
+# By itself: it asks for the distribution named tensorflow, which would be installed over tensorflow-cpu.
+install_serving_api() {
+  pip_install --no-deps 'tensorflow-serving-api==2.21.*'
+}
+
 case "$purpose" in
   run) extras='' ;;
   test) extras='[dev]' ;;
@@ -92,6 +97,7 @@ install_compiler
 make_venv
 pip_install 'setuptools>=64' wheel
 install_tensorflow
+install_serving_api
 say "building tf_blade"
 pip_install --no-build-isolation --editable ".$extras"
 if [[ $purpose == test ]]; then install_bazel; fi

@@ -40,7 +40,7 @@ def _flag(item: dataclasses.Field[Any]) -> str:
 
 
 def _default(value: Any) -> str:
-    return ",".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
+    return ",".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
 
 
 def command(name: str) -> list[str]:

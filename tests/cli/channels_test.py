@@ -18,6 +18,7 @@ class ChannelsTest(absltest.TestCase):
         """Number of messages by channel."""
         with tempfile.TemporaryDirectory() as scratch:
             models.labels(Path(scratch) / "src")
+            (Path(scratch) / "src/assets.extra/tf_serving_warmup_requests").unlink()  # else it is kept
             with self.assertLogs("tf_blade", observe.DETAILS if details else "INFO") as logs:
                 tf_blade.optimize_saved_model(
                     Path(scratch) / "src", Path(scratch) / "dst", isas=("x86-64-v3",), **workshop.EAGER

@@ -34,7 +34,7 @@ def scratch() -> tempfile.TemporaryDirectory[str]:
 def optimized(name: str) -> tuple[Path, Report]:
     """A small zoo model optimized for this machine, once in each process; treat it as read-only."""
     target = Path(scratch().name) / name
-    report = tf_blade.optimize_saved_model(zoo.saved(name), target, verify=False, isas=host_isas())
+    report = tf_blade.optimize_saved_model(zoo.saved(name), target, verify=False, warmup=False, isas=host_isas())
     return target, report
 
 

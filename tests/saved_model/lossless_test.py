@@ -28,7 +28,9 @@ class LosslessTest(parameterized.TestCase):
         src, dst = folder / "src", folder / "dst"
         case.build(src)
         before = workshop.digest(src)
-        report = tf_blade.optimize_saved_model(src, dst, backends=("no_engine",), verify=False, **workshop.EAGER)
+        report = tf_blade.optimize_saved_model(
+            src, dst, backends=("no_engine",), verify=False, warmup=False, **workshop.EAGER
+        )
         self.assertEqual(before, workshop.digest(src), "the source was touched")
         self.assertGreaterEqual(report.totals.engines, case.engines)
         self.assertLen(list(engine_reports(read_saved_model(dst))), report.totals.engines)
@@ -48,7 +50,9 @@ class LosslessTest(parameterized.TestCase):
         folder = Path(self.create_tempdir().full_path)
         src, dst = folder / "src", folder / "dst"
         models.compiled(src)
-        report = tf_blade.optimize_saved_model(src, dst, backends=("no_engine",), verify=False, **workshop.EAGER)
+        report = tf_blade.optimize_saved_model(
+            src, dst, backends=("no_engine",), verify=False, warmup=False, **workshop.EAGER
+        )
         self.assertEqual(report.totals.engines, 1)
         self.assertLen([note for note in report.notes if "XLA compiles it" in note], 2)
         mine, theirs = tf.saved_model.load(str(src)), tf.saved_model.load(str(dst))
@@ -61,7 +65,7 @@ class LosslessTest(parameterized.TestCase):
         folder = Path(self.create_tempdir().full_path)
         src, dst = folder / "src", folder / "dst"
         models.shared(src)
-        tf_blade.optimize_saved_model(src, dst, backends=("no_engine",), verify=False, **workshop.EAGER)
+        tf_blade.optimize_saved_model(src, dst, backends=("no_engine",), verify=False, warmup=False, **workshop.EAGER)
         mine, theirs = (tf.saved_model.load(str(path)).signatures for path in (src, dst))
         self.assertEqual(sorted(mine), sorted(theirs))
         for name in mine:
@@ -72,7 +76,7 @@ class LosslessTest(parameterized.TestCase):
         folder = Path(self.create_tempdir().full_path)
         src, dst = folder / "src", folder / "dst"
         models.dense(src)
-        tf_blade.optimize_saved_model(src, dst, backends=("no_engine",), verify=False, **workshop.EAGER)
+        tf_blade.optimize_saved_model(src, dst, backends=("no_engine",), verify=False, warmup=False, **workshop.EAGER)
         mine, theirs = tf.saved_model.load(str(src)), tf.saved_model.load(str(dst))
         x = tf.constant([[1.0, 2.0, 3.0, 4.0]])
         for model in (mine, theirs):
@@ -83,7 +87,7 @@ class LosslessTest(parameterized.TestCase):
         folder = Path(self.create_tempdir().full_path)
         src, dst = folder / "src", folder / "dst"
         models.shared(src)
-        options: dict[str, Any] = {"backends": ("no_engine",), "verify": False, **workshop.EAGER}
+        options: dict[str, Any] = {"backends": ("no_engine",), "verify": False, "warmup": False, **workshop.EAGER}
         tf_blade.optimize_saved_model(src, dst, signatures=("embed",), **options)
         functions = {item.function for item in engine_reports(read_saved_model(dst))}
         self.assertNotEmpty(functions)
@@ -93,7 +97,7 @@ class LosslessTest(parameterized.TestCase):
         folder = Path(self.create_tempdir().full_path)
         src, dst = folder / "src", folder / "dst"
         models.dense(src)
-        report = tf_blade.optimize_saved_model(src, dst, verify=False, min_cluster_nodes=10**6)
+        report = tf_blade.optimize_saved_model(src, dst, verify=False, warmup=False, min_cluster_nodes=10**6)
         self.assertEqual(report.totals.engines, 0)
         before, after = workshop.digest(src), workshop.digest(dst)
         before.pop("fingerprint.pb")
@@ -103,7 +107,7 @@ class LosslessTest(parameterized.TestCase):
     def test_an_optimized_model_can_be_optimized_again(self) -> None:
         folder = Path(self.create_tempdir().full_path)
         models.dense(folder / "src")
-        options: dict[str, Any] = {"backends": ("no_engine",), "verify": False, **workshop.EAGER}
+        options: dict[str, Any] = {"backends": ("no_engine",), "verify": False, "warmup": False, **workshop.EAGER}
         first = tf_blade.optimize_saved_model(folder / "src", folder / "once", **options)
         second = tf_blade.optimize_saved_model(folder / "once", folder / "twice", **options)
         self.assertGreater(first.totals.engines, 0)
@@ -119,7 +123,7 @@ class LosslessTest(parameterized.TestCase):
         folder = Path(self.create_tempdir().full_path)
         src, dst = folder / "src", folder / "dst"
         models.dense(src)
-        tf_blade.optimize_saved_model(src, dst, backends=("no_engine",), verify=False, **workshop.EAGER)
+        tf_blade.optimize_saved_model(src, dst, backends=("no_engine",), verify=False, warmup=False, **workshop.EAGER)
         found, old = fingerprint_pb2.FingerprintDef(), fingerprint_pb2.FingerprintDef()
         found.ParseFromString((dst / "fingerprint.pb").read_bytes())
         old.ParseFromString((src / "fingerprint.pb").read_bytes())
@@ -133,7 +137,8 @@ _OPTIMIZE = """
 import sys, tf_blade
 from tests.saved_model import workshop
 workshop.register()
-tf_blade.optimize_saved_model(sys.argv[1], sys.argv[2], backends=("no_engine",), verify=False, **workshop.EAGER)
+options = {"backends": ("no_engine",), "verify": False, "warmup": False, **workshop.EAGER}
+tf_blade.optimize_saved_model(sys.argv[1], sys.argv[2], **options)
 """
 
 

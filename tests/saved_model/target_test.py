@@ -18,7 +18,7 @@ from tf_blade import errors, pipeline
 from tf_blade.saved_model import check, files, writer
 
 workshop.register()
-OPTIONS: dict[str, Any] = {"backends": ("no_engine",), "verify": False, **workshop.EAGER}
+OPTIONS: dict[str, Any] = {"backends": ("no_engine",), "verify": False, "warmup": False, **workshop.EAGER}
 
 
 def _remove_pb(src: Path) -> None:
@@ -280,7 +280,8 @@ class TargetTest(parameterized.TestCase):
 
     @parameterized.parameters(*pipeline.LABELS)
     def test_stop_after(self, phase: str) -> None:
-        report = tf_blade.optimize_saved_model(self.src, self.folder / "dst", **{**OPTIONS, "stop_after": phase})
+        options: dict[str, Any] = {**OPTIONS, "stop_after": phase, "warmup": phase == "bundle"}
+        report = tf_blade.optimize_saved_model(self.src, self.folder / "dst", **options)
         expected = pipeline.LABELS[: pipeline.LABELS.index(phase) + 1]
         self.assertEqual(tuple(item.name for item in report.phases), tuple(n for n in expected if n != "verify"))
         if phase != "verify":
@@ -302,7 +303,7 @@ class BuildFailureTest(parameterized.TestCase):
     def test_costs_the_cluster_alone(self, backend: str, reason: str) -> None:
         folder = Path(self.create_tempdir().full_path)
         models.dense(folder / "src")
-        options: dict[str, Any] = {"backends": (backend,), "verify": False, **workshop.EAGER}
+        options: dict[str, Any] = {"backends": (backend,), "verify": False, "warmup": False, **workshop.EAGER}
         report = tf_blade.optimize_saved_model(folder / "src", folder / "dst", **options)
         self.assertEqual(report.totals.engines, 0)
         self.assertNotEmpty(report.build_failures)
@@ -315,7 +316,12 @@ class BuildFailureTest(parameterized.TestCase):
     def test_the_next_backend_is_tried(self) -> None:
         folder = Path(self.create_tempdir().full_path)
         models.dense(folder / "src")
-        options: dict[str, Any] = {"backends": ("broken", "no_engine"), "verify": False, **workshop.EAGER}
+        options: dict[str, Any] = {
+            "backends": ("broken", "no_engine"),
+            "verify": False,
+            "warmup": False,
+            **workshop.EAGER,
+        }
         report = tf_blade.optimize_saved_model(folder / "src", folder / "dst", **options)
         self.assertEqual(report.totals.engines, len(report.clusters))
         self.assertEqual({item.backend for item in report.clusters}, {"no_engine"})
@@ -324,20 +330,38 @@ class BuildFailureTest(parameterized.TestCase):
     def test_strict_allows_what_no_engine_can_take(self) -> None:
         folder = Path(self.create_tempdir().full_path)
         models.labels(folder / "src")
-        options: dict[str, Any] = {"backends": ("no_engine",), "verify": False, "strict": True, **workshop.EAGER}
+        options: dict[str, Any] = {
+            "backends": ("no_engine",),
+            "verify": False,
+            "warmup": False,
+            "strict": True,
+            **workshop.EAGER,
+        }
         self.assertGreater(tf_blade.optimize_saved_model(folder / "src", folder / "dst", **options).totals.engines, 0)
 
     def test_strict_forbids_refusals_by_rules(self) -> None:
         folder = Path(self.create_tempdir().full_path)
         models.dense(folder / "src")
-        options: dict[str, Any] = {"backends": ("no_relu",), "verify": False, "strict": True, **workshop.EAGER}
+        options: dict[str, Any] = {
+            "backends": ("no_relu",),
+            "verify": False,
+            "warmup": False,
+            "strict": True,
+            **workshop.EAGER,
+        }
         with self.assertRaisesRegex(errors.StrictModeError, "no_relu cannot take node .*Relu.*: not today"):
             tf_blade.optimize_saved_model(folder / "src", folder / "dst", **options)
 
     def test_strict_makes_it_an_error(self) -> None:
         folder = Path(self.create_tempdir().full_path)
         models.dense(folder / "src")
-        options: dict[str, Any] = {"backends": ("broken",), "verify": False, "strict": True, **workshop.EAGER}
+        options: dict[str, Any] = {
+            "backends": ("broken",),
+            "verify": False,
+            "warmup": False,
+            "strict": True,
+            **workshop.EAGER,
+        }
         with self.assertRaisesRegex(errors.StrictModeError, "out of luck"):
             tf_blade.optimize_saved_model(folder / "src", folder / "dst", **options)
         self.assertFalse((folder / "dst").exists())

@@ -9,6 +9,7 @@ from tensorflow.core.framework import node_def_pb2
 
 from tf_blade.report.engines import EngineOpReport, engine_file_report
 from tf_blade.saved_model.model import SavedModel
+from tf_blade.saved_model.selection import signature_nodes
 from tf_blade.saved_model.sessions import SUFFIX
 
 ENGINE_OP = "BladeEngineOp"
@@ -26,6 +27,12 @@ def engine_reports(model: SavedModel) -> Iterator[EngineOpReport]:
         for node in function.node_def:
             if node.op == ENGINE_OP:
                 yield _report(model, name, node)
+
+
+def signature_clusters(model: SavedModel, signature: str) -> set[str]:
+    """Names of the clusters whose engines a call of a signature may run."""
+    nodes = signature_nodes(model, signature)
+    return {node.attr["cluster"].s.decode(errors="replace") for node in nodes if node.op == ENGINE_OP}
 
 
 def _report(model: SavedModel, function: str, node: node_def_pb2.NodeDef) -> EngineOpReport:

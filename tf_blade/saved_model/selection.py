@@ -213,6 +213,30 @@ def _reach(nodes: Mapping[str, node_def_pb2.NodeDef], main: MainPart) -> Iterato
             stack.extend(text.removeprefix("^").partition(":")[0] for text in nodes[name].input)
 
 
+def signature_nodes(model: SavedModel, name: str) -> Iterator[node_def_pb2.NodeDef]:
+    """All nodes that a call of a signature may run, those of functions included."""
+    main = _main_part(model, [model.meta_graph.signature_def[name]])
+    nodes = {node.name: node for node in model.meta_graph.graph_def.node}
+    roots: list[str] = []
+    for node in _reach(nodes, main) if main is not None else ():
+        yield node
+        roots += [item for item in (*references(node), node.op) if item in model.functions]
+    for function in sorted(all_called(model.functions, roots)):
+        yield from model.functions[function].node_def
+
+
+def all_called(functions: Mapping[str, FunctionDef], roots: Iterable[str]) -> set[str]:
+    """The functions, and all that they name, and all that those name."""
+    found: set[str] = set()
+    stack = list(roots)
+    while stack:
+        name = stack.pop()
+        if name in functions and name not in found:
+            found.add(name)
+            stack += [item for node in functions[name].node_def for item in (*references(node), node.op)]
+    return found
+
+
 def _python_functions(model: SavedModel) -> list[str]:
     """Concrete functions that a user of the loaded object can call."""
     objects = model.meta_graph.object_graph_def

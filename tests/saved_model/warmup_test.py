@@ -1,0 +1,258 @@
+"""The warmup file and what else TensorFlow Serving reads, written and read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from absl.testing import absltest, parameterized
+from google.protobuf import text_format
+from tensorflow_serving.apis import prediction_log_pb2
+from tensorflow_serving.config import model_server_config_pb2
+
+import tf_blade
+from tests.isa import runnable_levels
+from tests.saved_model import models, workshop
+from tf_blade import runtime
+from tf_blade.errors import EnvironmentError_, InvalidInputError, TfBladeError
+from tf_blade.saved_model import warmup
+
+v1 = tf.compat.v1
+_QUICK: dict[str, Any] = {**workshop.EAGER, "backends": ("no_engine",), "verify": False}
+_WARMUP = "assets.extra/tf_serving_warmup_requests"
+
+
+class Words(tf.Module):
+    """Strings and numbers in, both of a batch; a part that only strings reach; a signature without a batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = tf.Variable(np.random.default_rng(1).standard_normal((4, 64)).astype(np.float32))
+        self.table = tf.Variable(np.random.default_rng(2).standard_normal((16, 64)).astype(np.float32))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 4], name="x"), tf.TensorSpec([None], tf.string, name="word")])
+    def serve(self, x: Any, word: Any) -> Any:
+        y = tf.tanh(tf.matmul(x, self.w)) * 2.0
+        z = tf.nn.softmax(tf.gather(self.table, tf.strings.to_hash_bucket_fast(word, 16)) * 0.5)
+        return {"y": y + z, "word": tf.strings.upper(word)}
+
+    @tf.function(input_signature=[tf.TensorSpec([4, 64], name="x")])
+    def fixed(self, x: Any) -> Any:
+        return {"p": tf.nn.softmax(tf.exp(x * 0.1) * self.w)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="example")])
+    def parsed(self, example: Any) -> Any:
+        return {"x": tf.io.parse_example(example, {"x": tf.io.FixedLenFeature([4], tf.float32)})["x"]}
+
+
+def _read(folder: Path) -> list[Any]:
+    """Signature and inputs of each record, as a server decodes them."""
+    requests = []
+    for data in tf.data.TFRecordDataset(str(folder / _WARMUP)).as_numpy_iterator():
+        log = prediction_log_pb2.PredictionLog.FromString(data)
+        assert log.WhichOneof("log_type") == "predict_log"
+        request = log.predict_log.request
+        inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
+        requests.append((request.model_spec.signature_name, inputs))
+    return requests
+
+
+class _Served:
+    """A model in a session."""
+
+    def __init__(self, folder: Path) -> None:
+        self.session = v1.Session(graph=tf.Graph())
+        with self.session.graph.as_default():
+            self.signatures = v1.saved_model.load(self.session, ["serve"], str(folder)).signature_def
+
+    def run(self, signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
+        definition = self.signatures[signature]
+        feeds = {definition.inputs[name].name: value for name, value in inputs.items()}
+        result: dict[str, Any] = self.session.run({n: info.name for n, info in definition.outputs.items()}, feeds)
+        return result
+
+
+class WarmupTest(parameterized.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        workshop.register()
+        self.folder = Path(self.create_tempdir().full_path)
+        self.source, self.target = self.folder / "source", self.folder / "target"
+
+    def words(self, *names: str) -> None:
+        model = Words()
+        signatures = {"serving_default" if name == "serve" else name: getattr(model, name) for name in names}
+        tf.saved_model.save(model, str(self.source), signatures=signatures)
+
+    def test_no_engine_prepares_anything_after_warmup(self) -> None:
+        self.words("serve", "fixed")
+        report = tf_blade.optimize_saved_model(
+            self.source, self.target, batch_sizes=[1, 3, 6], isas=runnable_levels()[-1:], **workshop.EAGER
+        )
+        clusters = {item.name for item in report.clusters if item.backend}
+        self.assertLen(clusters, 2)
+        self.assertEqual(report.notes, [])
+        requests = _read(self.target)
+        self.assertEqual([signature for signature, _ in requests], ["fixed", *["serving_default"] * 3])
+        self.assertEqual([len(inputs["word"]) for _, inputs in requests[1:]], [1, 3, 6])
+        served, original = _Served(self.target), _Served(self.source)
+        runtime.reset_runtime_stats()
+        for signature, inputs in requests:
+            self.check(served.run(signature, inputs), original.run(signature, inputs))
+        before = self.counters()
+        self.assertEqual(set(before), clusters)
+        for name, (runs, _, fallbacks) in before.items():
+            self.assertGreater(runs, 0, name)
+            self.assertEqual(fallbacks, 0, name)
+        # Engines without weights share what this process prepared for another session.
+        self.assertGreater(sum(inits for _, inits, _ in before.values()), 0)
+        # The request path: sizes that the warmup did not have.
+        for rows in (2, 11):
+            x = np.random.default_rng(rows).standard_normal((rows, 4)).astype(np.float32)
+            inputs = {"x": x, "word": np.array([b"w%d" % i for i in range(rows)], object)}
+            self.check(served.run("serving_default", inputs), original.run("serving_default", inputs))
+        served.run("fixed", {"x": np.ones((4, 64), np.float32)})
+        after = self.counters()
+        for name, (runs, inits, fallbacks) in after.items():
+            self.assertGreater(runs, before[name][0], name)
+            self.assertEqual((inits, fallbacks), before[name][1:], name)
+
+    def counters(self) -> dict[str, tuple[int, int, int]]:
+        """Runs, inits and fallbacks of each cluster that was called."""
+        return {
+            item["cluster"]: (
+                item["engine_runs"],
+                sum(engine["inits"] for engine in item["engines"]),
+                sum(item["fallbacks"].values()),
+            )
+            for item in tf_blade.runtime_stats()["clusters"]
+            if item["calls"]
+        }
+
+    def check(self, found: dict[str, Any], expected: dict[str, Any]) -> None:
+        self.assertEqual(set(found), set(expected))
+        for name, value in expected.items():
+            if value.dtype.kind == "f":
+                np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-5)
+            else:
+                np.testing.assert_array_equal(found[name], value)
+
+    def test_the_same_bytes_each_time(self) -> None:
+        self.words("serve", "fixed")
+        again = self.folder / "again"
+        for target in (self.target, again):
+            tf_blade.optimize_saved_model(self.source, target, serving=True, **_QUICK)
+        self.assertEqual(len(_read(self.target)), 3)
+        self.assertEqual((self.target / _WARMUP).read_bytes(), (again / _WARMUP).read_bytes())
+
+    def test_what_random_inputs_do_not_fit(self) -> None:
+        self.words("parsed")
+        report = tf_blade.optimize_saved_model(self.source, self.target, **_QUICK)
+        self.assertFalse((self.target / _WARMUP).exists())
+        self.assertIn("signature parsed has no warmup request: it rejects random inputs; give sample", report.notes[0])
+        feature = tf.train.Feature(float_list=tf.train.FloatList(value=[1, 2, 3, 4]))
+        example = tf.train.Example(features=tf.train.Features(feature={"x": feature})).SerializeToString()
+        samples = {"parsed": [{"example": np.array([example], object)}]}
+        report = tf_blade.optimize_saved_model(
+            self.source, self.target, sample_inputs=samples, overwrite=True, batch_sizes=(2, 5), **_QUICK
+        )
+        self.assertEqual(report.notes, [])
+        self.assertEqual([len(inputs["example"]) for _, inputs in _read(self.target)], [2, 5])
+        outputs = _Served(self.target).run(*_read(self.target)[1])
+        np.testing.assert_array_equal(outputs["x"], np.tile(np.array([[1, 2, 3, 4]], np.float32), (5, 1)))
+
+    def test_rows_of_sample_inputs_are_repeated_or_dropped(self) -> None:
+        models.shared(self.source)
+        x = np.arange(12, dtype=np.float32).reshape(3, 4)
+        tf_blade.optimize_saved_model(
+            self.source, self.target, sample_inputs={"embed": [{"x": x}]}, batch_sizes=(2, 4), **_QUICK
+        )
+        requests = _read(self.target)
+        self.assertEqual([name for name, _ in requests], ["embed"] * 2 + ["score"] * 2 + ["serving_default"] * 2)
+        np.testing.assert_array_equal(requests[0][1]["x"], x[:2])
+        np.testing.assert_array_equal(requests[1][1]["x"], x[[0, 1, 2, 0]])
+
+    def test_sample_inputs_that_do_not_fit(self) -> None:
+        models.shared(self.source)
+        for sample in ({"y": np.ones((2, 4))}, {"x": np.ones((2, 5), np.float32)}):
+            with self.assertRaises(InvalidInputError):
+                tf_blade.optimize_saved_model(self.source, self.target, sample_inputs={"embed": [sample]}, **_QUICK)
+            self.assertFalse(self.target.exists())
+
+    def test_requests_that_would_change_state_are_not_written(self) -> None:
+        models.counter(self.source)
+        report = tf_blade.optimize_saved_model(self.source, self.target, **_QUICK)
+        self.assertFalse((self.target / _WARMUP).exists())
+        self.assertIn("changes state (AssignAddVariableOp, AssignVariableOp)", "".join(report.notes))
+
+    def test_existing_file_is_kept_and_none_on_demand(self) -> None:
+        models.labels(self.source)
+        tf_blade.optimize_saved_model(self.source, self.target, **_QUICK)
+        self.assertEqual((self.target / _WARMUP).read_bytes(), (self.source / _WARMUP).read_bytes())
+        (self.source / _WARMUP).unlink()
+        tf_blade.optimize_saved_model(self.source, self.target, warmup=False, overwrite=True, **_QUICK)
+        self.assertFalse((self.target / _WARMUP).exists())
+
+    def test_without_the_package(self) -> None:
+        models.dense(self.source)
+        with mock.patch.dict("sys.modules", {"tensorflow_serving": None, "tensorflow_serving.apis": None}):
+            self.assertIsNone(self.no_module())
+            with mock.patch.object(warmup, "prediction_logs", return_value=None):
+                report = tf_blade.optimize_saved_model(self.source, self.target, **_QUICK)
+                self.assertIn("no warmup file was written: tensorflow-serving-api is not installed", report.notes[-1])
+                self.assertFalse((self.target / _WARMUP).exists())
+                with self.assertRaisesRegex(EnvironmentError_, "pip install --no-deps"):
+                    tf_blade.optimize_saved_model(self.source, self.folder / "other", serving=True, **_QUICK)
+
+    def no_module(self) -> Any:
+        name = "tensorflow_serving.apis.prediction_log_pb2"
+        with mock.patch.dict("sys.modules", {name: None}):
+            return warmup.prediction_logs()
+
+    @parameterized.parameters(((),), ((0,),), ((4, -1),))
+    def test_batch_sizes_that_are_none(self, sizes: tuple[int, ...]) -> None:
+        with self.assertRaisesRegex(TfBladeError, "batch_sizes must be numbers above zero"):
+            tf_blade.optimize_saved_model(self.source, self.target, batch_sizes=sizes)
+
+
+class ServingFilesTest(absltest.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        workshop.register()
+        self.folder = Path(self.create_tempdir().full_path)
+        self.source = self.folder / "source"
+
+    def config(self, target: Path) -> Any:
+        config = model_server_config_pb2.ModelServerConfig()
+        text_format.Parse((target / "assets.extra/model.config").read_text(), config)
+        (item,) = config.model_config_list.config
+        return item
+
+    def test_batching_fits_the_warmup(self) -> None:
+        models.shared(self.source)
+        (self.folder / "ranker").mkdir()
+        target = self.folder / "ranker" / "3"
+        tf_blade.optimize_saved_model(self.source, target, serving=True, batch_sizes=(4, 16, 1), **_QUICK)
+        largest = max(len(value) for _, inputs in _read(target) for value in inputs.values())
+        self.assertEqual(largest, 16)
+        lines = (target / "batching_params.pbtxt").read_text().split("\n")
+        self.assertIn("max_batch_size { value: 16 }", lines)
+        self.assertIn("# The warmup file has requests of 1, 4, 16 rows.", lines)
+        item = self.config(target)
+        self.assertEqual((item.name, item.base_path), ("ranker", "/models/ranker"))
+        self.assertEqual(item.model_platform, "tensorflow")
+
+    def test_a_signature_that_cannot_be_batched(self) -> None:
+        models.branches(self.source)
+        target = self.folder / "loops"
+        report = tf_blade.optimize_saved_model(self.source, target, serving=True, **_QUICK)
+        self.assertFalse((target / "batching_params.pbtxt").exists())
+        self.assertIn("input 'steps' has no dimension for batches", "".join(report.notes))
+        self.assertEqual(self.config(target).name, "loops")
+
+
+if __name__ == "__main__":
+    absltest.main()

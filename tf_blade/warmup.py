@@ -1,0 +1,268 @@
+"""Chooses the requests of the warmup file: every signature at every batch size, and inputs that reach every engine.
+
+The model runs in a session, as a model server runs it; what it rejects is not written, since a server refuses a model
+with a record that fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_blade import inputs as inputs_lib
+from tf_blade import observe, runtime
+from tf_blade.errors import InvalidInputError, InvalidSavedModelError
+from tf_blade.inputs import InputSpec
+from tf_blade.loaded import check_fits, first_line
+from tf_blade.saved_model import warmup as files
+from tf_blade.saved_model.engines import signature_clusters
+from tf_blade.saved_model.model import read_saved_model
+
+v1 = tf.compat.v1
+Sample = Mapping[str, np.ndarray]
+_log = observe.logger("warmup")
+# Of the whole file; a signature's first record is written whatever its size.
+MAX_BYTES = 64 * 2**20
+# Reasons of fallbacks that hold for all calls on this machine: no input changes them.
+_FOR_GOOD = frozenset({"corrupt", "hash", "version", "signature", "backend", "isa", "load", "disabled"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Warmup:
+    """What the file is to hold.
+
+    Attributes:
+        records: PredictionLog messages.
+        notes: signatures, batch sizes and engines without a record, and why.
+    """
+
+    records: tuple[bytes, ...]
+    notes: tuple[str, ...]
+
+
+def make_warmup(
+    logs: Any,
+    folder: Path,
+    *,
+    batch_sizes: Sequence[int],
+    samples: Mapping[str, Sequence[Sample]] | None = None,
+) -> Warmup:
+    """The records for a model.
+
+    Args:
+        logs: the module that defines PredictionLog.
+        folder: the optimized SavedModel.
+        batch_sizes: what unknown first dimensions are set to.
+        samples: for each signature, inputs to use instead of random ones: name -> array.
+
+    Raises:
+        InvalidSavedModelError: TensorFlow cannot load the model.
+        InvalidInputError: the model does not take a sample input.
+    """
+    server = _Server(folder)
+    maker = _Maker(logs, server, tuple(dict.fromkeys(batch_sizes)))
+    names = [name for name, _ in server.model.signatures()]
+    for name in names:
+        reason = files.why_not_served(server.model, name)
+        if reason:
+            maker.notes.append(f"signature {name} has no warmup request: {reason}")
+        elif (samples or {}).get(name):
+            maker.add_given(name, (samples or {})[name])
+        else:
+            maker.add_generated(name)
+    for name in names:
+        if maker.missing() and name in maker.accepted:
+            maker.add_for_missing(name)
+    maker.notes.extend(f"no warmup request reaches the engine of {name}" for name in sorted(maker.missing()))
+    _log.info("%d records, %d bytes", len(maker.records), maker.size)
+    return Warmup(tuple(maker.records), tuple(maker.notes))
+
+
+class _Server:
+    """A SavedModel in a session, as model servers load it."""
+
+    def __init__(self, folder: Path) -> None:
+        runtime.load()
+        self.model = read_saved_model(folder)
+        with tf.Graph().as_default(), _quiet():
+            self._session = v1.Session()
+            try:
+                meta_graph = v1.saved_model.load(self._session, ["serve"], str(folder))
+            except (OSError, LookupError, TypeError, ValueError, RuntimeError, tf.errors.OpError) as error:
+                raise InvalidSavedModelError(
+                    f"TensorFlow cannot load {folder} into a session: {first_line(error)}"
+                ) from error
+        self._signatures = meta_graph.signature_def
+
+    def run(self, signature: str, inputs: Sample, specs: Sequence[InputSpec]) -> None:
+        """Runs a signature and drops its results. TensorFlow's errors come through."""
+        definition = self._signatures[signature]
+        dtypes = {spec.name: spec.dtype for spec in specs}
+        feeds = {definition.inputs[name].name: np.asarray(value, dtypes[name]) for name, value in inputs.items()}
+        self._session.run([info.name for info in definition.outputs.values()], feeds)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warning that TF1's loader is deprecated: model servers load as it does."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+class _Maker:
+    """Collects records, and what they reach."""
+
+    def __init__(self, logs: Any, server: _Server, batch_sizes: tuple[int, ...]) -> None:
+        self.records: list[bytes] = []
+        self.notes: list[str] = []
+        self.size = 0
+        self.accepted: dict[str, tuple[InputSpec, ...]] = {}
+        self._logs, self._server, self._batch_sizes = logs, server, batch_sizes
+        self._before = _counts()
+
+    def missing(self) -> set[str]:
+        """Clusters whose engines have not run so far, though signatures with requests may and this machine would."""
+        now, before = _counts(), self._before
+        clusters = {name for signature in self.accepted for name in signature_clusters(self._server.model, signature)}
+        return {name for name in clusters if now.get(name, _NONE) == before.get(name, _NONE)}
+
+    def add_generated(self, signature: str) -> None:
+        """A random request for each batch size, of the first kind that the model accepts."""
+        specs = files.input_specs(self._server.model, signature)
+        for known in inputs_lib.with_ranks(specs):
+            axes = sorted({axis for spec in known for axis, dim in enumerate(spec.shape or ()) if dim is None})
+            for batch in self._batch_sizes if 0 in axes else (1,):
+                sample = self._first_accepted(signature, known, axes, batch)
+                if sample is not None:
+                    self._add(signature, sample, known)
+                    self.accepted[signature] = known
+            if signature in self.accepted:
+                return
+        self.notes.append(f"signature {signature} has no warmup request: it rejects random inputs; give sample inputs")
+
+    def add_given(self, signature: str, samples: Sequence[Sample]) -> None:
+        """The caller's inputs, their rows repeated or dropped to make each batch size.
+
+        Raises:
+            InvalidInputError: the model does not take them.
+        """
+        specs = files.input_specs(self._server.model, signature)
+        for sample in samples:
+            arrays = _checked(signature, sample, specs)
+            problem = self._problem(signature, arrays, specs)
+            if problem:
+                raise InvalidInputError(f"signature {signature!r} rejects a sample input: {problem}")
+            resized = [item for item in self._resized(arrays, specs) if not self._problem(signature, item, specs)]
+            for item in resized or [arrays]:
+                self._add(signature, item, specs)
+        self.accepted[signature] = specs
+
+    def add_for_missing(self, signature: str) -> None:
+        """Inputs of further sizes, where they reach an engine that nothing has reached so far."""
+        specs = self.accepted[signature]
+        if any(spec.shape is None for spec in specs):
+            return
+        for number, sizes in enumerate(inputs_lib.size_grid(specs)):
+            missing = self.missing()
+            for sample in inputs_lib.candidates(specs, sizes, number) if missing else ():
+                if not self._problem(signature, sample, specs):
+                    if self.missing() != missing:
+                        self._add(signature, sample, specs)
+                    break
+
+    def _first_accepted(
+        self, signature: str, specs: Sequence[InputSpec], axes: Sequence[int], batch: int
+    ) -> Sample | None:
+        """Inputs that engines serve, if there are any; else the first that the model accepts."""
+        accepted: Sample | None = None
+        others = inputs_lib.OTHER_SIZES if len(axes) > (0 in axes) else inputs_lib.OTHER_SIZES[:1]
+        for number, other in enumerate(others):
+            sizes = {axis: other if axis else batch for axis in axes}
+            for sample in inputs_lib.candidates(specs, sizes, number):
+                before = _fallbacks()
+                if self._problem(signature, sample, specs):
+                    continue
+                if _fallbacks() == before:
+                    return sample
+                accepted = sample if accepted is None else accepted
+        return accepted
+
+    def _problem(self, signature: str, sample: Sample, specs: Sequence[InputSpec]) -> str:
+        """Why the model rejects a request; empty when it takes it."""
+        try:
+            self._server.run(signature, sample, specs)
+        except (tf.errors.OpError, TypeError, ValueError) as error:
+            _log.debug("%s: %s", signature, first_line(error))
+            return first_line(error)
+        return ""
+
+    def _resized(self, arrays: Sample, specs: Sequence[InputSpec]) -> Iterator[Sample]:
+        batched = {spec.name for spec in specs if spec.shape and spec.shape[0] is None}
+        sizes = {len(arrays[name]) for name in batched}
+        if len(sizes) != 1 or 0 in sizes:
+            return
+        (size,) = sizes
+        for batch in self._batch_sizes:
+            rows = np.arange(batch) % size
+            yield {name: value[rows] if name in batched else value for name, value in arrays.items()}
+
+    def _add(self, signature: str, sample: Sample, specs: Sequence[InputSpec]) -> None:
+        record = files.encode(self._logs, signature, sample, specs)
+        if len(self.records) >= files.MAX_RECORDS:
+            self._note(f"the warmup file is full: TensorFlow Serving takes {files.MAX_RECORDS} records")
+        elif signature in self.accepted and self.size + len(record) > MAX_BYTES:
+            shapes = ", ".join(f"{name}{list(np.shape(value))}" for name, value in sorted(sample.items()))
+            self._note(f"no warmup request of {signature} with {shapes}: the file would exceed {MAX_BYTES} bytes")
+        elif record not in self.records:
+            self.records.append(record)
+            self.size += len(record)
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+def _checked(signature: str, sample: Sample, specs: Sequence[InputSpec]) -> dict[str, np.ndarray]:
+    """The sample as arrays of the signature's types.
+
+    Raises:
+        InvalidInputError: the signature does not take it.
+    """
+    by_name = {spec.name: spec for spec in specs}
+    if by_name.keys() != sample.keys():
+        wanted, given = (", ".join(sorted(names)) or "none" for names in (by_name, sample))
+        raise InvalidInputError(f"signature {signature!r} takes the inputs {wanted}; given are {given}")
+    for name, value in sample.items():
+        check_fits(by_name[name], np.asarray(value), signature)
+    return {name: np.asarray(value, by_name[name].dtype) for name, value in sample.items()}
+
+
+_NONE = (0, 0)
+
+
+def _counts() -> dict[str, tuple[int, int]]:
+    """For each cluster in this process the calls that engines served, and those that they cannot serve here at all."""
+    result: dict[str, tuple[int, int]] = {}
+    for item in runtime.runtime_stats()["clusters"]:
+        runs, never = result.get(item["cluster"], _NONE)
+        never += sum(number for reason, number in item["fallbacks"].items() if reason in _FOR_GOOD)
+        result[item["cluster"]] = (runs + item["engine_runs"], never)
+    return result
+
+
+def _fallbacks() -> int:
+    """Calls so far that TensorFlow served and that other inputs might bring to an engine."""
+    items = itertools.chain.from_iterable(item["fallbacks"].items() for item in runtime.runtime_stats()["clusters"])
+    return sum(number for reason, number in items if reason not in _FOR_GOOD)

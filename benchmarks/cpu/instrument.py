@@ -20,8 +20,10 @@ from tf_blade.backends.disc import toolchain
 _MOST_CALLS = 1 << 16
 _ISA = "x86-64-v4"
 _RUN = "\nint32_t run("
+_LIBRARY_CALL = re.compile(r"(\bcode = \w+(?:<[^;]*>)?\(ral, args\b[^;]*;)")
 
 _HELPERS = """
+namespace {
 namespace profile {
 template <class A> auto macs(const A& a, int) -> decltype(1.0 * a.batch * a.m * a.n * a.k) {
   return 1.0 * a.batch * a.m * a.n * a.k;
@@ -44,6 +46,12 @@ template <class A> auto weights(const A& a, int) -> decltype(4.0 * a.kernel_h * 
   return 4.0 * a.kernel_h * a.kernel_w * a.in_c / a.groups * a.out_c;
 }
 template <class A> double weights(const A&, long) { return 0; }
+double flops = 0;         // of the library calls of a step, all turns of its loops included
+double weight_bytes = 0;  // that they read, packed
+template <class A> void count(const A& args) {
+  flops += 2 * macs(args, 0);
+  weight_bytes += weights(args, 0);
+}
 inline double bytes(const BladeTensor& t) {
   double count = 4;
   for (int32_t i = 0; i < t.rank; ++i) count *= static_cast<double>(t.dims[i]);
@@ -55,6 +63,7 @@ template <size_t N> double bytes(const int64_t (&dims)[N]) {
   return count;
 }
 }  // namespace profile
+}  // namespace
 """
 
 
@@ -107,19 +116,27 @@ class Recorder:
     def _instrumented(self, text: str) -> str:
         comments = dict(re.findall(r"((?:^// .*\n)+)(?:static|struct) .*?\b((?:kernel|Epilogue)\d+)\b", text, re.M))
         about = {name: comment for comment, name in comments.items()}
-        head, run = text.split(_RUN, 1)
-        run, tail = run.split("\n}\n", 1)
+        steps = {
+            name: body.split("\n") for name, body in re.findall(r"\b(step\d+)\(const .*\{\n([\s\S]*?)\n\}\n", text)
+        }
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / f"engine{len(self.entries)}.cc").write_text(text, encoding="utf-8")
+        text = _LIBRARY_CALL.sub(r"\1 profile::count(args);", text)
+        head, run = text.split(_RUN, 1)
+        head = head.replace("\nnamespace blade {", f"{_HELPERS}\nnamespace blade {{", 1)
+        run, tail = run.split("\n}\n", 1)
         lines: list[str] = []
         block: list[str] | None = None
         slots = re.findall(r"^  int64_t offsets\[(\d+)\];$", run, re.M)
         for line in run.split("\n"):
-            if line == "  {" and len(self.entries) < _MOST_CALLS:
+            called = re.match(r"  code = (step\d+)\(", line)
+            if called and len(self.entries) < _MOST_CALLS:
+                lines += self._counted([line], steps[called[1]], about, run)
+            elif line == "  {" and len(self.entries) < _MOST_CALLS:
                 block = []
             elif line == "  }" and block is not None:
-                lines += self._counted(block, about, run)
+                lines += self._counted(block, block, about, run)
                 block = None
             elif block is not None:
                 block.append(line)
@@ -128,23 +145,23 @@ class Recorder:
                 if line.startswith("  if (arena == nullptr)") and slots:
                     after = f"i + 1 < {slots[0]} ? offsets[i + 1] : arena_bytes"
                     lines.append(f"  const auto offsets_end = [&](int64_t i) {{ return {after}; }};")
-        return f"{head}{_HELPERS}{_RUN}" + "\n".join(lines) + "\n}\n" + tail
+        return f"{head}{_RUN}" + "\n".join(lines) + "\n}\n" + tail
 
-    def _counted(self, block: Sequence[str], about: dict[str, str], run: str) -> list[str]:
-        """A block of statements with its counters around it."""
-        number, joined = len(self.entries), " ".join(block)
-        has_args = " args;" in joined
-        entry = Entry(label(block, about))
+    def _counted(self, block: Sequence[str], body: Sequence[str], about: dict[str, str], run: str) -> list[str]:
+        """Statements of run with their counters around them; `body` is what they do."""
+        number = len(self.entries)
+        entry = Entry(label(body, about))
         self.entries.append(entry)
-        moved = _bytes(joined, run, gathers="gather" in entry.label, has_args=has_args)
+        moved = _bytes(" ".join(block), run, gathers="gather" in entry.label)
         return [
             "  {",
+            "    profile::flops = 0, profile::weight_bytes = 0;",
             "    const uint64_t ticks = __builtin_ia32_rdtsc();",
             # The statement that leaves run() comes after the counters.
             *(line for line in block if "return code;" not in line),
             f"    {self._place(self._ticks, number, 'uint64_t')} += __builtin_ia32_rdtsc() - ticks;",
-            *([f"    {self._place(self._flops, number, 'double')} = 2 * profile::macs(args, 0);"] if has_args else []),
-            f"    {self._place(self._bytes, number, 'double')} = {moved};",
+            f"    {self._place(self._flops, number, 'double')} = profile::flops;",
+            f"    {self._place(self._bytes, number, 'double')} = {moved} + profile::weight_bytes;",
             *(line for line in block if "return code;" in line),
             "  }",
         ]
@@ -154,8 +171,8 @@ class Recorder:
         return f"*reinterpret_cast<{kind}*>({ctypes.addressof(table) + 8 * number}u)"
 
 
-def _bytes(text: str, run: str, *, gathers: bool, has_args: bool) -> str:
-    """An expression of the bytes of the buffers that a block names; tables that are gathered from are left out."""
+def _bytes(text: str, run: str, *, gathers: bool) -> str:
+    """An expression of the bytes of the buffers that statements name; tables that are gathered from are left out."""
     slots = sorted({int(slot) for slot in re.findall(r"arena \+ offsets\[(\d+)\]", text)})
     terms = [f"(offsets_end({slot}) - offsets[{slot}])" for slot in slots]
     if not gathers:
@@ -163,19 +180,25 @@ def _bytes(text: str, run: str, *, gathers: bool, has_args: bool) -> str:
     for number in sorted(set(re.findall(r"\boutput(\d+)\b", text))):
         if f"const int64_t dims{number}[] = " in run:
             terms.append(f"profile::bytes(dims{number})")
-    if has_args:
-        terms.append("profile::weights(args, 0)")
     return " + ".join(["0.0", *terms])
 
 
-def label(block: Sequence[str], about: dict[str, str]) -> str:
-    """What a block of the generated code computes: the kernels' comments, or a library call's sizes and epilogue."""
-    text = " ".join(block)
-    fields = re.findall(r"args\.(\w+) = (?:INT64_C\()?([\w.]+)\)?;", text)
-    if fields:
-        shape = " ".join(f"{key}={value}" for key, value in fields if not value.startswith(("static_cast", "reinter")))
-        function = re.findall(r"code = (\w+)", text)[0]
-        after = "".join(about.get(name, "") for name in re.findall(r"Epilogue\d+", text))
-        return f"{function} {shape} [{' '.join(re.findall(r': (.*)', after))}]"
-    names = re.findall(r"kernel\d+", text)
+def label(body: Sequence[str], about: dict[str, str]) -> str:
+    """What a step of the generated code computes: the kernels' comments, or library calls' sizes and epilogues."""
+    text = " ".join(body)
+    calls = [_library(item, about) for item in re.findall(r"Args args;.*?code = \w+[^;]*;", text)]
+    names = dict.fromkeys(re.findall(r"kernel\d+", text))
+    if "LoopMemory " in text:
+        return " ".join(["loop of", *(f"{item};" for item in calls), *names])
+    if calls:
+        return calls[0]
     return " ".join(f"{name}: {about.get(name, '').replace(chr(10), ' ; ')}" for name in names) or text[:200]
+
+
+def _library(text: str, about: dict[str, str]) -> str:
+    fields = re.findall(r"args\.(\w+) = (?:INT64_C\()?([\w.]+)\)?;", text)
+    passing = ("static_cast", "reinter", "at")
+    shape = " ".join(f"{key}={value}" for key, value in fields if not value.startswith(passing))
+    after = "".join(about.get(name, "") for name in re.findall(r"Epilogue\d+", text))
+    functions, computed = re.findall(r"code = (\w+)", text), re.findall(r": (.*)", after)
+    return f"{functions[0]} {shape} [{' '.join(computed)}]"

@@ -21,6 +21,7 @@ from tf_blade.backends.disc.codegen import (
 from tf_blade.backends.disc.codegen.affine import dim_mul
 from tf_blade.backends.disc.codegen.call import Argument, Call, Definition, Packed, call_of
 from tf_blade.backends.disc.codegen.columns import build_columns
+from tf_blade.backends.disc.codegen.ctypes_ import storage
 from tf_blade.backends.disc.codegen.dims import DimTable
 from tf_blade.backends.disc.codegen.joined import build_concat
 from tf_blade.backends.disc.codegen.kernel import NAME, Context, WorkSpace
@@ -158,6 +159,32 @@ def lay_out(program: Program, elsewhere: Collection[Value]) -> Layout:
 
 
 _REFERENCE = re.compile(r"\$\[(\d+)\]|@(\d+)@")
+
+
+def step(call: Call, pointer: Callable[[Argument], str], definitions: Definitions) -> str:
+    """The call as one statement that sets `code`: its statements are a function of the pointers. So layers that differ
+    in their buffers alone share one function, and the compiler sees it once.
+    """
+    given = [pointer(item) for item in call.arguments]
+    names = {item: f"at{number}" for number, item in enumerate(call.arguments)}
+    parameters = "".join(f", {_type(item, text)} {names[item]}" for item, text in zip(names, given, strict=True))
+    lines = [
+        f"BLADE_NOINLINE int32_t {NAME}(const BladeRal* ral, const Dims& d, int32_t& error{parameters}) {{",
+        "  int32_t code = BLADE_OK;",
+        *(f"  {line}" for line in statements(call, names.__getitem__, definitions)),
+        "  return code;",
+        "}",
+    ]
+    name = definitions.name(Definition("step", "\n".join(lines)))
+    return f"code = {name}({', '.join(['ral', 'd', 'error', *given])});"
+
+
+def _type(item: Argument, text: str) -> str:
+    """The type of a pointer, whose text says by what it is that nothing may be written through it."""
+    constant = "const " if text.startswith(("static_cast<const ", "constant")) else ""
+    if isinstance(item, Packed):
+        return f"{constant}float*"
+    return f"{constant}{item.ctype if isinstance(item, WorkSpace) else storage(item.dtype)}*"
 
 
 def statements(call: Call, pointer: Callable[[Argument], str], definitions: Definitions) -> list[str]:

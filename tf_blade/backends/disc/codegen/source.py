@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 
 import numpy as np
 
-from tf_blade.backends.disc.codegen.call import Argument, Packed
+from tf_blade.backends.disc.codegen.call import Argument, Call, Packed
 from tf_blade.backends.disc.codegen.ctypes_ import memory_literal, storage
 from tf_blade.backends.disc.codegen.dims import DimTable
 from tf_blade.backends.disc.codegen.kernel import WorkSpace
 from tf_blade.backends.disc.codegen.memory import Slot
-from tf_blade.backends.disc.codegen.program import Definitions, Layout, Program, lay_out, statements
+from tf_blade.backends.disc.codegen.program import Definitions, Layout, Program, lay_out, statements, step
 from tf_blade.backends.disc.codegen.stages import FAILED, Guards, Stages
 from tf_blade.backends.disc.ir.values import Module, Value
 from tf_blade.symbolic import Dim, free_symbols, num_elements
@@ -52,7 +52,7 @@ class SourceWriter:
         parts = [
             f"// Compiled from cluster {self.module.name}.",
             f"// inputs {len(self.module.parameters)} outputs {len(self.module.results)}",
-            *includes("\n".join([*run, *init])),
+            *includes("\n".join([*self.definitions.texts, *run, *init])),
             "\nnamespace blade {\nnamespace {\n",
             *self._dims(),
             *self.constant_lines,
@@ -128,7 +128,7 @@ class SourceWriter:
             if call.heavy or light >= HEAVY_EVERY:
                 light = 0
                 lines.append("  if (ral->cancelled(ral->context)) return BLADE_CANCELLED;")
-            lines += self._block(statements(call, pointer, self.definitions))
+            lines += self._step(call, pointer)
             if call.found:
                 stage = self.stages.after(call)
                 lines += [*FAILED, *self.stages.take(call), *self._enter(stage, layout)]
@@ -136,8 +136,11 @@ class SourceWriter:
         lines += self._epilogue()
         return lines
 
-    @staticmethod
-    def _block(texts: Sequence[str]) -> list[str]:
+    def _step(self, call: Call, pointer: Callable[[Argument], str]) -> list[str]:
+        """A call. What finds dimensions leaves them in a variable of run, so it stays there."""
+        if not call.found:
+            return [f"  {step(call, pointer, self.definitions)}", "  if (code != BLADE_OK) return code;"]
+        texts = statements(call, pointer, self.definitions)
         inner = [f"    {text}" for text in texts]
         if any("code = " in text for text in texts):
             inner.append("    if (code != BLADE_OK) return code;")
@@ -265,7 +268,7 @@ class SourceWriter:
         # After the last call that has it: a concatenation is written by several, and later calls may reuse its memory.
         last = {item: number for number, call in enumerate(self.init.calls) for item in call.arguments}
         for number, call in enumerate(self.init.calls):
-            body += self._block(statements(call, pointer, self.definitions))
+            body += self._step(call, pointer)
             for item in call.arguments:
                 if last[item] == number:
                     body += packs.pop(item, [])
@@ -276,35 +279,40 @@ class SourceWriter:
         return [*lines, *self._check_weights(), *body, "  *state_pointer = state;", *self._epilogue()]
 
     def _allocate_state(self) -> list[str]:
-        lines = []
-        for item, number in self.state.items():
-            if isinstance(item, Packed):
-                size = item.bytes_
-            else:
-                assert isinstance(item, Value)
-                size = str(_bytes(item))
-            lines.append(
-                f"  state[{number}] = ral->alloc_persistent(ral->context, static_cast<size_t>(aligned({size})) + 64);"
-            )
-            lines.append(f"  if (state[{number}] == nullptr) return BLADE_NO_MEMORY;")
-        return lines
+        sizes = [item.bytes_ if isinstance(item, Packed) else str(_bytes(item)) for item in self.state]  # type: ignore[arg-type]
+        return [
+            f"  const int64_t sizes[] = {{{', '.join(sizes)}}};",
+            f"  for (int64_t i = 0; i < {len(sizes)}; ++i) {{",
+            "    state[i] = ral->alloc_persistent(ral->context, static_cast<size_t>(aligned(sizes[i])) + 64);",
+            "    if (state[i] == nullptr) return BLADE_NO_MEMORY;",
+            "  }",
+        ]
 
     def _check_weights(self) -> list[str]:
-        lines = []
-        for number in sorted(self.bound):
-            value = self.module.parameters[number]
-            tests = [f"inputs[{number}].dtype == {int(value.dtype)}", f"inputs[{number}].rank == {value.rank}"]
-            tests += [f"inputs[{number}].dims[{axis}] == {dim}" for axis, dim in enumerate(value.shape)]
-            if 0 not in value.shape:
-                # a host that was told of fewer weights gives none: no reason to read them all the same
-                tests.append(f"inputs[{number}].data != nullptr")
-            lines += [
-                f"  if (!({' && '.join(tests)})) {{",
-                f'    ral->set_error(ral->context, "input {number} is not {value.type}");',
-                "    return BLADE_GUARD;",
-                "  }",
-            ]
-        return lines
+        """Tables and a loop over them: statements for each weight would take the compiler long."""
+        values = [self.module.parameters[number] for number in sorted(self.bound)]
+        if not values:
+            return []
+        rows = [_weight_row(value) for value in values]
+        dims = [str(dim) for value in values for dim in value.shape]
+        return [
+            "  struct Weight { int32_t input, dtype, rank; bool has_elements; const char* why; };",
+            "  static const Weight weights[] = {",
+            *(f"      {row}," for row in rows),
+            "  };",
+            f"  static const int64_t weight_dims[] = {{{', '.join([*dims, '0'])}}};",
+            "  const int64_t* dims = weight_dims;",
+            "  for (const Weight& weight : weights) {",
+            "    const BladeTensor& given = inputs[weight.input];",
+            "    bool same = given.dtype == weight.dtype && given.rank == weight.rank;",
+            "    for (int32_t axis = 0; same && axis < weight.rank; ++axis) same = given.dims[axis] == dims[axis];",
+            "    if (!same || (weight.has_elements && given.data == nullptr)) {",
+            "      ral->set_error(ral->context, weight.why);",
+            "      return BLADE_GUARD;",
+            "    }",
+            "    dims += weight.rank;",
+            "  }",
+        ]
 
     def _packs(self, layout: Layout) -> dict[Argument, list[str]]:
         """For each value that is packed, the lines that pack it."""
@@ -323,6 +331,13 @@ class SourceWriter:
         if isinstance(item, Value) and item not in layout.places and item.kind not in ("parameter", "constant"):
             raise AssertionError(f"{item} has no memory in init")
         return self._pointer(item, {}, layout)
+
+
+def _weight_row(value: Value) -> str:
+    number = value.op.attrs["index"]
+    # A host that was told of fewer weights gives none: no reason to read them all the same.
+    has_elements = "true" if 0 not in value.shape else "false"
+    return f'{{{number}, {int(value.dtype)}, {value.rank}, {has_elements}, "input {number} is not {value.type}"}}'
 
 
 def _bytes(value: Value) -> Dim:

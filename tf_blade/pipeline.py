@@ -15,7 +15,7 @@ import numpy as np
 
 from tf_blade import observe, passes, runtime
 from tf_blade.backends import registry
-from tf_blade.backends.disc.lower import examine_node
+from tf_blade.backends.disc.examiner import Examiner
 from tf_blade.bundle import check_bundle, write_bundle
 from tf_blade.clusters.cluster import Clustering, find_clusters
 from tf_blade.clusters.cost import nominal
@@ -194,10 +194,10 @@ class _Run:
             for name in self.each(names):
                 passes.run_passes(self.graphs[name], self.settings, effects)
         attach_bodies(self.graphs)
-        shapes_by_tensorflow = TfShapes(model.catalog)
+        shapes_by_tensorflow, examiner = TfShapes(model.catalog), Examiner()
         with self.phase(Phase.SHAPES, len(names)):
             for name in self.each(names):
-                infer_shapes(self.graphs[name], examine_node, shapes_by_tensorflow)
+                infer_shapes(self.graphs[name], examiner, shapes_by_tensorflow)
         backends = registry.get_backends(self.settings.backends)
         with self.phase(Phase.SUPPORT, len(names)):
             verdicts = {name: examine(self.graphs[name], backends, effects) for name in self.each(names)}

@@ -8,6 +8,7 @@ broadcast of two dimensions.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -123,9 +124,20 @@ def simplify(value: Any) -> Dim:
     if isinstance(value, sympy.Expr):
         if value.is_Integer:
             return int(value)
-        expanded = sympy.expand(value)
-        return int(expanded) if expanded.is_Integer else expanded
+        return value if value.is_Symbol else _expand(value)
     return int(value)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _expand(value: sympy.Expr) -> Dim:
+    expanded = sympy.expand(value)
+    return int(expanded) if expanded.is_Integer else expanded
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def spelled(dim: Dim) -> str:
+    """The Dim for people to read: `str`, which takes sympy long."""
+    return str(dim)
 
 
 def is_static(shape: Iterable[Dim]) -> bool:
@@ -133,7 +145,9 @@ def is_static(shape: Iterable[Dim]) -> bool:
 
 
 def add(*dims: Dim) -> Dim:
-    return simplify(sum(dims[1:], dims[0])) if dims else 0
+    if all(isinstance(dim, int) for dim in dims):
+        return int(sum(dims))
+    return simplify(sympy.Add(*dims))
 
 
 def sub(a: Dim, b: Dim) -> Dim:
@@ -141,6 +155,11 @@ def sub(a: Dim, b: Dim) -> Dim:
 
 
 def mul(*dims: Dim) -> Dim:
+    return math.prod(dims) if all(isinstance(dim, int) for dim in dims) else _product(dims)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _product(dims: tuple[Dim, ...]) -> Dim:
     return simplify(math.prod(dims))
 
 
@@ -205,8 +224,11 @@ def num_elements(shape: Shape) -> Dim:
 
 def equal(a: Dim, b: Dim) -> bool:
     """Whether a and b are provably equal for all values of their symbols."""
-    if isinstance(a, int) and isinstance(b, int):
-        return a == b
+    return a == b if isinstance(a, int) and isinstance(b, int) else _equal(a, b)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _equal(a: Dim, b: Dim) -> bool:
     return bool(a == b) or simplify(a - b) == 0
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Hashable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -59,3 +60,19 @@ class PlaceholderAttr:
 Attr: TypeAlias = (
     "bool | int | float | bytes | DType | ShapeAttr | TensorAttr | FunctionAttr | PlaceholderAttr | list[Any]"
 )
+
+
+def attr_key(value: Attr) -> Hashable:
+    """Equal keys for equal values: with their types, since 1, 1.0 and True are equal to Python."""
+    if isinstance(value, list):
+        return ("list", *(attr_key(item) for item in value))
+    if isinstance(value, TensorAttr):
+        if value.array is None:
+            return "tensor", id(value)
+        content = hashlib.sha256(np.ascontiguousarray(value.array).view(np.uint8).reshape(-1).data).digest()
+        return "tensor", value.dtype, value.dims, content
+    if isinstance(value, FunctionAttr):
+        return "function", value.name, tuple((key, attr_key(item)) for key, item in sorted(value.attrs.items()))
+    if isinstance(value, float):
+        return "float", value.hex()  # NaN equals itself here, and -0.0 is not 0.0
+    return type(value).__name__, value

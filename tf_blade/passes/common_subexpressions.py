@@ -9,13 +9,10 @@ are compared by content. Reads of one variable are equal where nobody writes any
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Hashable
 
-import numpy as np
-
 from tf_blade.dtypes import DType
-from tf_blade.graph.attributes import Attr, FunctionAttr, TensorAttr
+from tf_blade.graph.attributes import attr_key
 from tf_blade.graph.graph import BACK_EDGE_OPS, Graph, Node
 from tf_blade.passes.effects import Effect, Effects
 
@@ -50,21 +47,5 @@ def share_common_subexpressions(graph: Graph, effects: Effects) -> int:
 
 
 def _key(node: Node) -> Hashable:
-    attrs = tuple((name, _attr_key(node.attrs[name])) for name in sorted(node.attrs) if name not in _IGNORED_ATTRS)
+    attrs = tuple((name, attr_key(node.attrs[name])) for name in sorted(node.attrs) if name not in _IGNORED_ATTRS)
     return node.op, node.device, node.inputs, frozenset(node.control_inputs), attrs
-
-
-def _attr_key(value: Attr) -> Hashable:
-    """Equal keys for equal values: with their types, since 1, 1.0 and True are equal to Python."""
-    if isinstance(value, list):
-        return ("list", *(_attr_key(item) for item in value))
-    if isinstance(value, TensorAttr):
-        if value.array is None:
-            return "tensor", id(value)
-        content = hashlib.sha256(np.ascontiguousarray(value.array).view(np.uint8).reshape(-1).data).digest()
-        return "tensor", value.dtype, value.dims, content
-    if isinstance(value, FunctionAttr):
-        return "function", value.name, tuple((key, _attr_key(item)) for key, item in sorted(value.attrs.items()))
-    if isinstance(value, float):
-        return "float", value.hex()  # NaN equals itself here, and -0.0 is not 0.0
-    return type(value).__name__, value

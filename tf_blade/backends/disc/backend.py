@@ -7,8 +7,9 @@ import hashlib
 import time
 
 from tf_blade.backends.disc import compile as disc_compile
+from tf_blade.backends.disc.examiner import Examiner
 from tf_blade.backends.disc.ir.values import Module
-from tf_blade.backends.disc.lower import examine_node, lower_graph
+from tf_blade.backends.disc.lower import lower_graph
 from tf_blade.engines.format import EngineFile, write_engine
 from tf_blade.engines.signature import UNKNOWN, EngineInput, EngineOutput, EngineSignature, SymbolInfo
 from tf_blade.errors import BuildFailure, Unsupported
@@ -25,6 +26,9 @@ ISA_LEVELS = {"x86-64-v3": 3, "x86-64-v4": 4}
 class DiscBackend:
     """The dynamic-shape compiler for CPUs."""
 
+    def __init__(self) -> None:
+        self._examine = Examiner()
+
     @property
     def name(self) -> str:
         return "disc"
@@ -35,7 +39,7 @@ class DiscBackend:
         Raises:
             Unsupported: it cannot; says why.
         """
-        return examine_node(node).flops
+        return self._examine(node).flops
 
     def build(self, cluster: ClusterGraph, settings: Settings) -> BuiltEngine:
         """Compiles a cluster into an engine file.

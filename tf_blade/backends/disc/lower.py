@@ -52,9 +52,7 @@ def examine_node(node: Node) -> NodeFacts:
     builder = Builder()
     inputs = [_probe(builder, tensor) for tensor in node.inputs]
     results = lower_node(builder, node, inputs)
-    total: Dim = 0
-    for op in postorder(results):
-        total = symbolic.add(total, SPECS[op.kind].flops(op))
+    total = symbolic.add(0, *(SPECS[op.kind].flops(op) for op in postorder(results)))
     return NodeFacts(
         tuple(item.type for item in results),
         tuple(item.sym for item in results),

@@ -29,7 +29,8 @@ def _elementwise(types: Types, attrs: Attrs) -> Types:
     require(values[0].dtype in fn.dtypes, f"{fn.name}: not for {values[0].dtype.name}")
     require(fn.name != "select" or types[0].dtype == DType.BOOL, "select: the predicate is bool")
     for item in types[1:]:
-        require(same_shape(item.shape, types[0].shape), f"{fn.name}: shapes {types[0].shape} and {item.shape}")
+        if not same_shape(item.shape, types[0].shape):  # spelling dimensions takes long
+            raise ValueError(f"{fn.name}: shapes {types[0].shape} and {item.shape}")
     result = attrs["dtype"] if fn.result == "attr" else values[0].dtype if fn.result == "same" else fn.result
     return [TensorType(result, types[0].shape)]  # type: ignore[arg-type]
 
@@ -155,7 +156,8 @@ def _dot(types: Types, attrs: Attrs) -> Types:
     rows, k_a = (a.shape[-1], a.shape[-2]) if attrs["transpose_a"] else (a.shape[-2], a.shape[-1])
     k_b, columns = (b.shape[-1], b.shape[-2]) if attrs["transpose_b"] else (b.shape[-2], b.shape[-1])
     static = isinstance(k_a, int) and isinstance(k_b, int)
-    require(not static or k_a == k_b, f"dot: contracts {k_a} with {k_b}")
+    if static and k_a != k_b:
+        raise ValueError(f"dot: contracts {k_a} with {k_b}")
     return [TensorType(a.dtype, (*a.shape[:-2], rows, columns))]
 
 

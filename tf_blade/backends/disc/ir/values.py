@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tf_blade.dtypes import DType
-from tf_blade.symbolic import Dim, Shape, num_elements
+from tf_blade.symbolic import Dim, Shape, num_elements, spelled
 
 _ids = itertools.count()
 
@@ -36,7 +36,7 @@ class TensorType:
         return num_elements(self.shape)
 
     def __str__(self) -> str:
-        return f"{self.dtype.name.lower()}[{','.join(map(str, self.shape))}]"
+        return f"{self.dtype.name.lower()}[{','.join(map(spelled, self.shape))}]"
 
 
 class Op:

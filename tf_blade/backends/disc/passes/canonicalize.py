@@ -21,16 +21,19 @@ MAX_ROUNDS = 4
 def run(module: Module) -> Module:
     """Rewrites until nothing changes (at most MAX_ROUNDS times)."""
     for _ in range(MAX_ROUNDS):
-        before = module.text()
-        module = rewrite(module, _rule)
-        if module.text() == before:
+        changed = 0
+
+        def rule(b: Builder, op: Op) -> Value | None:
+            nonlocal changed
+            handler = _HANDLERS.get(op.kind)
+            result = handler(b, op) if handler else None
+            changed += result is not None
+            return result
+
+        module = rewrite(module, rule)
+        if not changed:
             break
     return module
-
-
-def _rule(b: Builder, op: Op) -> Value | None:
-    handler = _HANDLERS.get(op.kind)
-    return handler(b, op) if handler else None
 
 
 def _reshape(b: Builder, op: Op) -> Value | None:

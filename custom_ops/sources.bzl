@@ -12,7 +12,9 @@ SOURCES = [
     "engine_op/engine_slot.cc",
     "engine_op/fallback.cc",
     "engine_op/input_sources.cc",
+    "engine_op/metrics.cc",
     "engine_op/registration.cc",
+    "engine_op/shadow.cc",
     "engine_op/shape_fn.cc",
     "runtime/dim_program.cc",
     "runtime/engine_file.cc",
@@ -23,6 +25,7 @@ SOURCES = [
     "runtime/registry.cc",
     "runtime/sha256.cc",
     "runtime/signature.cc",
+    "runtime/shape_histogram.cc",
     "runtime/stats.cc",
 ]
 
@@ -38,7 +41,9 @@ HEADERS = [
     "engine_op/engine_slot.h",
     "engine_op/fallback.h",
     "engine_op/input_sources.h",
+    "engine_op/metrics.h",
     "engine_op/registration.h",
+    "engine_op/shadow.h",
     "engine_op/shape_fn.h",
     "runtime/breaker.h",
     "runtime/byte_reader.h",
@@ -52,15 +57,16 @@ HEADERS = [
     "runtime/reason.h",
     "runtime/registry.h",
     "runtime/sha256.h",
+    "runtime/shape_histogram.h",
     "runtime/signature.h",
     "runtime/slot_pool.h",
     "runtime/stats.h",
     "runtime/weak_cache.h",
 ]
 
-# What an engine needs apart from TensorFlow: the conformance suite is built of these.
-CONFORMANCE_SOURCES = [
-    "conformance/conformance.cc",
+# What an engine needs apart from TensorFlow: the conformance suite, the sanitizers' tests and the fuzz targets are built
+# of these, each with a main of its own.
+STANDALONE_SOURCES = [
     "disc/cpu_isa.cc",
     "disc/disc_engine.cc",
     "disc/shared_object.cc",
@@ -72,6 +78,7 @@ CONFORMANCE_SOURCES = [
     "runtime/reason.cc",
     "runtime/registry.cc",
     "runtime/sha256.cc",
+    "runtime/shape_histogram.cc",
     "runtime/signature.cc",
 ]
 

@@ -94,9 +94,13 @@ def runtime_stats() -> dict[str, Any]:
 
     Returns:
         {"clusters": [...]}, each cluster with "cluster" (its name), "calls", "engine_runs" (calls that an engine
-        served), "fallbacks" ({reason: calls that TensorFlow served}) and "engines": by order of preference, each with
-        "index", "backend", "hash", "runs", "inits" (times its weights were prepared), "init_ns", and "refused"
-        ({reason: calls it did not serve}).
+        served), "shadowed" (calls that TensorFlow served and an engine computed too, to compare), "fallbacks" ({reason:
+        other calls that TensorFlow served}), "contexts" (of calls, at work and idle), "scratch_bytes" (that they keep
+        between calls) and "engines": by order of preference, each with "index", "backend", "hash", "file_bytes",
+        "runs", "inits" (times its weights were prepared), "init_ns", "state_bytes" (what prepared weights hold now),
+        "breaker" ("closed", "open" or "half_open"), "openings" (times it opened), "refused" ({reason: calls it did not
+        serve}), "shadow" ("runs" compared, "drifts" among them, "skipped" and "max_drift"), and "shapes": how often it
+        was called with which magnitudes of its unknown dimensions, [{"up_to": {symbol: 0, 1, 2, 4, 8, ...}, "calls"}].
     """
     text = _take_text(_library().tf_blade_runtime_stats_json())
     result: dict[str, Any] = json.loads(text) if text is not None else {"clusters": []}
@@ -104,7 +108,7 @@ def runtime_stats() -> dict[str, Any]:
 
 
 def reset_runtime_stats() -> None:
-    """Sets all of `runtime_stats`' counters to zero."""
+    """Sets all of `runtime_stats`' counters to zero. What is held, and the breakers' states, stay as they are."""
     _library().tf_blade_runtime_stats_reset()
 
 

@@ -1,6 +1,10 @@
 // The kernel: engines in their order of preference, else the original subgraph.
+#include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <memory>
+#include <new>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,7 +15,9 @@
 #include "custom_ops/engine_op/engine_slot.h"
 #include "custom_ops/engine_op/fallback.h"
 #include "custom_ops/engine_op/input_sources.h"
+#include "custom_ops/engine_op/metrics.h"
 #include "custom_ops/engine_op/registration.h"
+#include "custom_ops/engine_op/shadow.h"
 #include "custom_ops/runtime/loaded_engine.h"
 #include "custom_ops/runtime/stats.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -34,6 +40,15 @@ tensorflow::NameAttrList GetFallback(OpKernelConstruction* ctx) {
   return function;
 }
 
+EngineIdentity Identify(const absl::StatusOr<std::shared_ptr<const LoadedEngine>>& engine, std::string hash,
+                        size_t file_bytes) {
+  EngineIdentity identity{"", std::move(hash), {}, static_cast<int64_t>(file_bytes)};
+  if (!engine.ok()) return identity;
+  identity.backend = (*engine)->backend;
+  for (const SymbolInfo& symbol : (*engine)->signature.symbols) identity.symbols.push_back(symbol.name);
+  return identity;
+}
+
 class BladeEngineOp : public tensorflow::AsyncOpKernel {
  public:
   explicit BladeEngineOp(OpKernelConstruction* ctx)
@@ -45,92 +60,144 @@ class BladeEngineOp : public tensorflow::AsyncOpKernel {
     for (const absl::string_view bytes : EngineFilesOf(tensorflow::AttrSlice(ctx->def()).Find("engines"))) {
       auto engine = LoadEngine(bytes);
       const Digest hash = engine.ok() ? (*engine)->content_hash : Sha256(bytes);
-      identities.push_back({engine.ok() ? (*engine)->backend : "", DigestHex(hash, 8)});
+      identities.push_back(Identify(engine, DigestHex(hash, 8), bytes.size()));
       slots_.push_back(std::make_unique<EngineSlot>(static_cast<int>(slots_.size()), cluster, std::move(engine),
                                                     sources_, output_types(), &pool_));
     }
+    RegisterMetrics();
     stats_ = GetClusterStats(cluster, identities);
     for (size_t i = 0; i < slots_.size(); ++i) slots_[i]->SetStats(stats_->engines[i]);
   }
 
   void ComputeAsync(OpKernelContext* ctx, DoneCallback done) override {
     Count(stats_->calls);
-    EngineSlot* erring = nullptr;
-    const Served served = TryEngines(ctx, &erring);
-    if (served.kind == Served::kYes) {
-      Count(stats_->engine_runs);
-      done();
-      return;
-    }
+    Attempt attempt;
+    const Served served = TryEngines(ctx, &attempt);
     if (served.kind == Served::kCancelled) {
       ctx->SetStatus(absl::CancelledError("tf_blade: the call was cancelled while an engine ran"));
       done();
       return;
     }
+    if (served.kind == Served::kYes && attempt.shadowed.slot == nullptr) {
+      Count(stats_->engine_runs);
+      done();
+      return;
+    }
+    if (served.kind == Served::kYes) {
+      Count(stats_->shadowed);
+      ComputeAndCompare(ctx, std::move(attempt.shadowed), std::move(done));
+      return;
+    }
     Count(stats_->fallbacks, served.reason);
-    fallback_.Run(ctx, sources_, [erring, done = std::move(done)](const absl::Status& status) {
-      if (erring != nullptr && status.ok()) erring->Blame();
+    EngineSlot* const erring = attempt.erring;
+    const bool probe = attempt.erring_is_probe;
+    fallback_.Run(ctx, sources_, [erring, probe, done = std::move(done)](const absl::Status& status) {
+      if (erring != nullptr) erring->ErrorConfirmed(!status.ok(), probe);
       done();
     });
   }
 
  private:
-  // `*erring` is set to an engine whose error TensorFlow must confirm.
-  Served TryEngines(OpKernelContext* ctx, EngineSlot** erring) {
+  // What is left to do when the engines have been tried.
+  struct Attempt {
+    EngineSlot* erring = nullptr;  // an engine whose error TensorFlow must confirm
+    bool erring_is_probe = false;
+    ShadowedCall shadowed;
+  };
+
+  // A context for the duration of a call.
+  class Lease {
+   public:
+    explicit Lease(BladeEngineOp* op) : op_(op), call_(op->pool_.Take()) {
+      if (call_ == nullptr) call_ = std::make_unique<CallContext>(op->slots_.size(), op->stats_);
+      call_->host.arena().BecomeBusy();
+    }
+    ~Lease() {
+      call_->Rest();
+      op_->pool_.Give(std::move(call_));
+    }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    CallContext& call() { return *call_; }
+
+   private:
+    BladeEngineOp* const op_;
+    std::unique_ptr<CallContext> call_;
+  };
+
+  // Nothing below may end the process for want of memory: TensorFlow's path may still have enough.
+  Served TryEngines(OpKernelContext* ctx, Attempt* attempt) {
     if (disabled_) return {Served::kNo, Reason::kDisabled};
+    try {
+      return TryEachEngine(ctx, attempt);
+    } catch (const std::bad_alloc&) {
+      *attempt = Attempt();
+      return {Served::kNo, Reason::kNoMemory};
+    }
+  }
+
+  Served TryEachEngine(OpKernelContext* ctx, Attempt* attempt) {
     Served result{Served::kNo, slots_.empty() ? Reason::kBackend : Reason::kNone};
-    std::unique_ptr<CallContext> call;
+    const bool shadow = shadow_.enabled() && shadow_.Chooses(number_.fetch_add(1, std::memory_order_relaxed));
+    std::optional<Lease> lease;
     for (const auto& slot : slots_) {
-      Served served{Served::kNo, slot->Admit()};
+      const Admitted admitted = slot->Admit();
+      Served served{Served::kNo, admitted.reason};
       if (served.reason == Reason::kNone) {
-        if (call == nullptr) call = TakeContext();
-        served = ServeBy(*slot, ctx, *call);
+        if (!lease.has_value()) lease.emplace(this);
+        // What a drift has opened, only a comparison may close.
+        const bool compare = shadow || (admitted.probe && shadow_.enabled());
+        served = ServeBy(*slot, ctx, lease->call(), admitted.probe, compare ? &attempt->shadowed : nullptr);
       }
-      if (served.kind != Served::kNo) {
-        result = served;
-        break;
+      if (served.kind != Served::kNo) return served;
+      if (served.reason == Reason::kEngineError && attempt->erring == nullptr) {
+        attempt->erring = slot.get();
+        attempt->erring_is_probe = admitted.probe;
       }
-      if (served.reason == Reason::kEngineError && *erring == nullptr) *erring = slot.get();
       if (result.reason == Reason::kNone) result = served;
     }
-    if (call != nullptr) GiveContext(std::move(call));
     return result;
   }
 
-  Served ServeBy(EngineSlot& slot, OpKernelContext* ctx, CallContext& call) {
+  Served ServeBy(EngineSlot& slot, OpKernelContext* ctx, CallContext& call, bool probe, ShadowedCall* shadowed) {
     if (call.inputs.views().empty()) {
       const Reason reason = call.inputs.Collect(ctx, sources_);
       if (reason != Reason::kNone) {
         call.inputs.Release();
-        slot.Refused(reason, "a variable has no value");
+        slot.Refused(reason, "a variable has no value", probe);
         return {Served::kNo, reason};
       }
     }
-    return slot.Serve(ctx, call);
+    // What is written in place cannot be kept for TensorFlow's path to see the same.
+    if (call.inputs.has_in_place()) shadowed = nullptr;
+    if (shadowed != nullptr) shadowed->variables = call.inputs.variables();
+    return slot.Serve(ctx, call, probe, shadowed);
   }
 
-  std::unique_ptr<CallContext> TakeContext() {
-    std::unique_ptr<CallContext> call = pool_.Take();
-    if (call == nullptr) {
-      call = std::make_unique<CallContext>();
-      call->states.resize(slots_.size());
-    }
-    call->host.arena().BecomeBusy();
-    return call;
+  void ComputeAndCompare(OpKernelContext* ctx, ShadowedCall shadowed, DoneCallback done) {
+    const auto kept = std::make_shared<ShadowedCall>(std::move(shadowed));
+    fallback_.Run(ctx, sources_, [this, ctx, kept, done = std::move(done)](const absl::Status& status) {
+      kept->slot->Compare(ctx, *kept, shadow_, status, SameVariables(ctx, kept->variables));
+      done();
+    });
   }
 
-  void GiveContext(std::unique_ptr<CallContext> call) {
-    call->inputs.Release();
-    call->host.arena().BecomeIdle();
-    pool_.Give(std::move(call));
+  // Whether the variables still have the values that an engine saw.
+  bool SameVariables(OpKernelContext* ctx, const std::vector<tensorflow::Tensor>& variables) const {
+    CallInputs now;
+    if (now.Collect(ctx, sources_) != Reason::kNone || now.has_in_place()) return false;
+    return std::equal(variables.begin(), variables.end(), now.variables().begin(), now.variables().end(),
+                      [](const tensorflow::Tensor& a, const tensorflow::Tensor& b) { return a.data() == b.data(); });
   }
 
   const bool disabled_;
   Fallback fallback_;
   const InputSources sources_;
-  ContextPool pool_;
-  std::vector<std::unique_ptr<EngineSlot>> slots_;
   std::shared_ptr<ClusterStats> stats_;
+  ContextPool pool_;  // after what its contexts count in
+  std::vector<std::unique_ptr<EngineSlot>> slots_;
+  const ShadowPlan shadow_ = ShadowPlan::FromEnvironment();
+  std::atomic<uint64_t> number_{0};  // of the next call
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "tensorflow/core/framework/cancellation.h"
 
 namespace tf_blade {
@@ -31,9 +32,13 @@ void TensorFlowHost::Forget() {
   ctx_ = nullptr;
 }
 
-bool TensorFlowHost::TakeOutputs() {
+bool TensorFlowHost::TakeOutputs(std::vector<tensorflow::Tensor>* kept) {
   for (const bool has_output : has_output_) {
     if (!has_output) return false;
+  }
+  if (kept != nullptr) {
+    kept->swap(outputs_);
+    return true;
   }
   for (size_t i = 0; i < outputs_.size(); ++i) ctx_->set_output(static_cast<int>(i), std::move(outputs_[i]));
   return true;
@@ -72,9 +77,13 @@ void TensorFlowHost::ParallelFor(int64_t total, int64_t cost_ns, LoopBody body, 
 
 bool TensorFlowHost::Cancelled() {
   // A state is shared: the request that happens to make it must not take it from the others.
-  if (memory_ != nullptr) return false;
-  tensorflow::CancellationManager* const manager = ctx_->cancellation_manager();
-  return manager != nullptr && manager->IsCancelled();
+  return memory_ == nullptr && Unwanted(ctx_);
+}
+
+bool TensorFlowHost::Unwanted(tensorflow::OpKernelContext* ctx) {
+  tensorflow::CancellationManager* const manager = ctx->cancellation_manager();
+  if (manager != nullptr && manager->IsCancelled()) return true;
+  return ctx->deadline().has_value() && absl::Now() > *ctx->deadline();
 }
 
 void TensorFlowHost::SetError(const char* message) {
@@ -85,6 +94,25 @@ void* TensorFlowHost::Misuse(const char* message) {
   misused_ = true;
   SetError(message);
   return nullptr;
+}
+
+CallContext::CallContext(size_t engines, std::shared_ptr<ClusterStats> cluster_stats)
+    : states(engines), stats_(std::move(cluster_stats)) {
+  Count(stats_->contexts);
+}
+
+CallContext::~CallContext() {
+  Count(stats_->contexts, -1);
+  Count(stats_->scratch_bytes, -counted_bytes_);
+}
+
+void CallContext::Rest() {
+  inputs.Release();
+  host.arena().BecomeIdle();
+  const auto bytes = static_cast<int64_t>(host.arena().capacity());
+  if (bytes == counted_bytes_) return;
+  Count(stats_->scratch_bytes, bytes - counted_bytes_);
+  counted_bytes_ = bytes;
 }
 
 }  // namespace tf_blade

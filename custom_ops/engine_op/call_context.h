@@ -11,6 +11,7 @@
 #include "custom_ops/runtime/loaded_engine.h"
 #include "custom_ops/runtime/memory.h"
 #include "custom_ops/runtime/parallel.h"
+#include "custom_ops/runtime/stats.h"
 #include "tensorflow/core/framework/op_kernel.h"
 
 namespace tf_blade {
@@ -35,8 +36,8 @@ class TensorFlowHost : public Host {
   // Drops the outputs that were not taken and frees the scratch memory.
   void Forget();
 
-  // Hands the outputs to TensorFlow. False when one is missing.
-  bool TakeOutputs();
+  // Hands the outputs to TensorFlow, or to `kept` unless it is null. False when one is missing.
+  bool TakeOutputs(std::vector<tensorflow::Tensor>* kept);
 
   int NumThreads() override;
   void* Alloc(size_t bytes) override;
@@ -45,6 +46,9 @@ class TensorFlowHost : public Host {
   void ParallelFor(int64_t total, int64_t cost_ns, LoopBody body, void* arg) override;
   bool Cancelled() override;
   void SetError(const char* message) override;
+
+  // Whether the caller no longer wants the call's result: cancelled, or past its deadline.
+  static bool Unwanted(tensorflow::OpKernelContext* ctx);
 
   const std::string& error() const { return error_; }
   // Whether the engine broke its contract in a callback.
@@ -67,10 +71,22 @@ class TensorFlowHost : public Host {
 };
 
 struct CallContext {
+  CallContext(size_t engines, std::shared_ptr<ClusterStats> cluster_stats);
+  ~CallContext();
+  CallContext(const CallContext&) = delete;
+  CallContext& operator=(const CallContext&) = delete;
+
+  // Ends a call.
+  void Rest();
+
   CallInputs inputs;
   TensorFlowHost host;
   // By engine: the state this context used last. Checked against the weights of each call.
   std::vector<std::shared_ptr<const BoundState>> states;
+
+ private:
+  const std::shared_ptr<ClusterStats> stats_;
+  int64_t counted_bytes_ = 0;  // what stats_ holds of the arena
 };
 
 }  // namespace tf_blade

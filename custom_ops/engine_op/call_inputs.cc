@@ -10,7 +10,49 @@ using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
 using tensorflow::Var;
 
+namespace {
+
+constexpr int kReadings = 8;
+
+}  // namespace
+
 Reason CallInputs::Collect(OpKernelContext* ctx, const InputSources& sources) {
+  Reason reason = CollectOnce(ctx, sources);
+  if (reason != Reason::kNone || !NoteChanges()) return reason;
+  for (int i = 0; i < kReadings && !StillCurrent(ctx, sources); ++i) {
+    Release();
+    reason = CollectOnce(ctx, sources);
+    if (reason != Reason::kNone) return reason;
+    NoteChanges();
+  }
+  return Reason::kNone;
+}
+
+// Whether a variable's value is elsewhere than at the last call.
+bool CallInputs::NoteChanges() {
+  bool changed = last_.size() != variables_.size();
+  last_.resize(variables_.size());
+  for (size_t i = 0; i < variables_.size(); ++i) {
+    const void* const data = variables_[i].data();
+    changed = changed || last_[i] != data;
+    last_[i] = data;
+  }
+  return changed;
+}
+
+// Whether no variable got another value since it was collected. Those that are locked cannot.
+bool CallInputs::StillCurrent(OpKernelContext* ctx, const InputSources& sources) {
+  for (int i = 0; i < sources.size(); ++i) {
+    if (sources.types()[i] != tensorflow::DT_RESOURCE || is_in_place_[i]) continue;
+    const VariablePtr variable = Find(ctx, sources, i);
+    if (variable == nullptr) return false;
+    std::shared_lock<VariableMutex> lock(*variable->mu());
+    if (variable->copy_on_read_mode.load() || variable->tensor()->data() != variables_[i].data()) return false;
+  }
+  return true;
+}
+
+Reason CallInputs::CollectOnce(OpKernelContext* ctx, const InputSources& sources) {
   const int count = sources.size();
   variables_.resize(count);
   known_.resize(count);

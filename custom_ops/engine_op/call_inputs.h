@@ -24,7 +24,14 @@ using VariableMutex = std::remove_pointer_t<decltype(std::declval<tensorflow::Va
 // Reused from call to call, so that a call allocates nothing here once it has seen its largest ranks.
 class CallInputs {
  public:
-  // Takes the inputs of a call: kUninitialized when a variable has no value, else kNone. Variables in copy-on-read mode
+  CallInputs() = default;
+  ~CallInputs() { Release(); }
+  CallInputs(const CallInputs&) = delete;
+  CallInputs& operator=(const CallInputs&) = delete;
+
+  // Takes the inputs of a call: kUninitialized when a variable has no value, else kNone. The variables' values are such
+  // that all of them were current at one moment: where one changed since the last call, they are read until two
+  // readings agree (a few times at most, should they change without end). Variables in copy-on-read mode
   // (those that sparse ops touched) stay locked for readers until Release, as TensorFlow's own gather does it: their
   // buffers are written in place. All others are held by reference: writers see it and write elsewhere.
   Reason Collect(tensorflow::OpKernelContext* ctx, const InputSources& sources);
@@ -38,6 +45,12 @@ class CallInputs {
   bool Match(const std::vector<WeightKey>& key, const std::vector<int>& inputs, bool fixed_shapes) const;
   std::vector<WeightKey> MakeKey(const std::vector<int>& inputs, bool fixed_shapes) const;
 
+  // Whether some variable is written in place.
+  bool has_in_place() const { return !in_place_.empty(); }
+
+  // The variables' values, by input.
+  const std::vector<tensorflow::Tensor>& variables() const { return variables_; }
+
   // References on the tensors of these inputs.
   std::shared_ptr<const void> Retain(tensorflow::OpKernelContext* ctx, const InputSources& sources,
                                      const std::vector<int>& inputs) const;
@@ -50,6 +63,9 @@ class CallInputs {
 
   using VariablePtr = tensorflow::core::RefCountPtr<tensorflow::Var>;
 
+  Reason CollectOnce(tensorflow::OpKernelContext* ctx, const InputSources& sources);
+  bool NoteChanges();
+  bool StillCurrent(tensorflow::OpKernelContext* ctx, const InputSources& sources);
   Reason CollectVariable(tensorflow::OpKernelContext* ctx, const InputSources& sources, int input);
   VariablePtr Find(tensorflow::OpKernelContext* ctx, const InputSources& sources, int input);
   Reason LockVariables();
@@ -61,6 +77,7 @@ class CallInputs {
   // owner has destroyed; this one is empty then, and the name is looked up again.
   std::vector<tensorflow::core::WeakPtr<tensorflow::Var>> known_;
   std::vector<tensorflow::Tensor> variables_;  // by input; empty tensors for inputs that are no variables
+  std::vector<const void*> last_;              // by input: where the variable's value was at the last call
   std::vector<LockedVariable> in_place_;
   std::vector<VariableMutex*> locks_;
   std::vector<bool> is_in_place_;

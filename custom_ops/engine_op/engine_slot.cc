@@ -1,18 +1,30 @@
 #include "custom_ops/engine_op/engine_slot.h"
 
-#include <chrono>
+#include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "custom_ops/engine_op/metrics.h"
 #include "tensorflow/core/platform/logging.h"
 
 namespace tf_blade {
 namespace {
 
-int64_t NowNs() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
+// What a state holds, as long as it lives.
+class HeldBytes {
+ public:
+  HeldBytes(std::shared_ptr<EngineStats> stats, int64_t bytes) : stats_(std::move(stats)), bytes_(bytes) {
+    Count(stats_->state_bytes, bytes_);
+  }
+  ~HeldBytes() { Count(stats_->state_bytes, -bytes_); }
+  HeldBytes(const HeldBytes&) = delete;
+  HeldBytes& operator=(const HeldBytes&) = delete;
+
+ private:
+  const std::shared_ptr<EngineStats> stats_;
+  const int64_t bytes_;
+};
 
 bool IsPlainType(int32_t dtype) {
   switch (dtype) {
@@ -73,8 +85,8 @@ EngineSlot::EngineSlot(int index, std::string name, absl::StatusOr<std::shared_p
   }
 }
 
-void EngineSlot::Refused(Reason reason, absl::string_view detail) {
-  Count(stats_->refused, reason);
+void EngineSlot::Count(Reason reason, absl::string_view detail) {
+  tf_blade::Count(stats_->refused, reason);
   int64_t suppressed = 0;
   if (!log_limiters_[static_cast<size_t>(reason)].Allow(NowNs(), &suppressed)) return;
   LOG(WARNING) << "tf_blade: " << name_ << ": engine " << index_ << " did not serve a call: " << ReasonName(reason)
@@ -82,35 +94,41 @@ void EngineSlot::Refused(Reason reason, absl::string_view detail) {
                << (suppressed > 0 ? absl::StrCat(" (", suppressed, " more since the last message)") : "");
 }
 
-Reason EngineSlot::Admit() {
-  if (engine_ == nullptr) {
-    Refused(load_reason_, load_detail_);
-    return load_reason_;
-  }
-  if (breaker_.Troubled() && breaker_.IsOpen(NowNs())) {
-    Refused(Reason::kBreakerOpen, "it failed repeatedly and is left alone for a while");
-    return Reason::kBreakerOpen;
-  }
-  return Reason::kNone;
+void EngineSlot::Refused(Reason reason, absl::string_view detail, bool probe) {
+  if (probe) stats_->breaker.Withdraw(NowNs());
+  Count(reason, detail);
 }
 
-Served EngineSlot::Serve(tensorflow::OpKernelContext* ctx, CallContext& call) {
+Admitted EngineSlot::Admit() {
+  if (engine_ == nullptr) {
+    Count(load_reason_, load_detail_);
+    return {load_reason_};
+  }
+  if (!stats_->breaker.Troubled()) return {};
+  const Breaker::Admission admission = stats_->breaker.Admit(NowNs());
+  if (admission != Breaker::Admission::kNo) return {Reason::kNone, admission == Breaker::Admission::kProbe};
+  Count(Reason::kBreakerOpen, "it failed repeatedly and is left alone for a while");
+  return {Reason::kBreakerOpen};
+}
+
+Served EngineSlot::Serve(tensorflow::OpKernelContext* ctx, CallContext& call, bool probe, ShadowedCall* shadowed) {
   const EngineSignature& signature = engine_->signature;
   std::vector<int64_t>& symbols = call.host.symbols();
   symbols.resize(signature.symbols.size());
   const GuardVerdict verdict = signature.Check(call.inputs.views(), absl::MakeSpan(symbols));
   if (verdict.reason != Reason::kNone) {
-    Refused(verdict.reason, signature.Explain(verdict, call.inputs.views()));
+    Refused(verdict.reason, signature.Explain(verdict, call.inputs.views()), probe);
     return {Served::kNo, verdict.reason};
   }
+  stats_->shapes.Add(symbols);
   StatePtr& state = call.states[index_];
   const bool fixed = engine_->weights_have_fixed_shapes;
   if (state == nullptr || !call.inputs.Match(state->key, engine_->weight_inputs, fixed)) {
     absl::StatusOr<StatePtr> bound = Bind(ctx, call);
-    if (!bound.ok()) return Fail(ReasonOf(bound.status()), bound.status().message());
+    if (!bound.ok()) return Fail(ReasonOf(bound.status()), bound.status().message(), probe);
     state = *std::move(bound);
   }
-  return Run(ctx, call, *state);
+  return Run(ctx, call, *state, probe, shadowed);
 }
 
 absl::StatusOr<EngineSlot::StatePtr> EngineSlot::Bind(tensorflow::OpKernelContext* ctx, CallContext& call) {
@@ -145,8 +163,11 @@ absl::StatusOr<EngineSlot::StatePtr> EngineSlot::MakeState(tensorflow::OpKernelC
     const Reason reason = outcome == Outcome::kNoMemory ? Reason::kNoMemory : Reason::kInitError;
     return Refuse(reason, absl::StrCat("init: ", error.empty() ? "failed" : error));
   }
-  Count(stats_->inits);
-  Count(stats_->init_ns, NowNs() - begin);
+  const int64_t ns = NowNs() - begin;
+  state->account = std::make_shared<HeldBytes>(stats_, static_cast<int64_t>(state->memory.bytes()));
+  tf_blade::Count(stats_->inits);
+  tf_blade::Count(stats_->init_ns, ns);
+  SampleInitTime(name_, stats_->hash, ns);
   return StatePtr(std::move(state));
 }
 
@@ -165,49 +186,98 @@ void EngineSlot::Publish(StatePtr state) {
   });
 }
 
-Served EngineSlot::Run(tensorflow::OpKernelContext* ctx, CallContext& call, const BoundState& state) {
+Served EngineSlot::Run(tensorflow::OpKernelContext* ctx, CallContext& call, const BoundState& state, bool probe,
+                       ShadowedCall* shadowed) {
   TensorFlowHost& host = call.host;
   host.Begin(ctx, &engine_->signature, nullptr);
   const Outcome outcome = engine_->engine->Run(host, state.state.get(), call.inputs.views());
-  if (outcome == Outcome::kOk && !host.misused() && host.TakeOutputs()) {
+  if (outcome == Outcome::kOk && !host.misused() &&
+      host.TakeOutputs(shadowed == nullptr ? nullptr : &shadowed->outputs)) {
     host.Forget();
-    breaker_.Success();
-    Count(stats_->runs);
+    if (shadowed != nullptr) {
+      shadowed->slot = this;
+      shadowed->probe = probe;
+      return {Served::kYes};
+    }
+    stats_->breaker.Success(probe);
+    tf_blade::Count(stats_->runs);
     return {Served::kYes};
   }
   const bool cancelled = host.Cancelled();
   host.Forget();
-  if (host.misused()) return Fail(Reason::kRunError, host.error());
+  if (host.misused()) return Fail(Reason::kRunError, host.error(), probe);
   switch (outcome) {
     case Outcome::kCancelled:
-      return cancelled ? Served{Served::kCancelled} : Fail(Reason::kRunError, "it stopped though nobody cancelled");
+      if (!cancelled) return Fail(Reason::kRunError, "it stopped though nobody cancelled", probe);
+      if (probe) stats_->breaker.Withdraw(NowNs());
+      return {Served::kCancelled};
     case Outcome::kGuard:
-      Refused(Reason::kGuard, host.error());
+      Refused(Reason::kGuard, host.error(), probe);
       return {Served::kNo, Reason::kGuard};
     case Outcome::kError:
-      // Not held against the engine unless TensorFlow computes the same without an error.
-      Refused(Reason::kEngineError, host.error());
+      // Not held against the engine unless TensorFlow computes the same without an error: see ErrorConfirmed.
+      Count(Reason::kEngineError, host.error());
       return {Served::kNo, Reason::kEngineError};
     case Outcome::kNoMemory:
-      return Fail(Reason::kNoMemory, host.error());
+      return Fail(Reason::kNoMemory, host.error(), probe);
     case Outcome::kOk:
-      return Fail(Reason::kRunError, "it did not make all outputs");
+      return Fail(Reason::kRunError, "it did not make all outputs", probe);
     default:
-      return Fail(Reason::kRunError, host.error());
+      return Fail(Reason::kRunError, host.error(), probe);
   }
 }
 
-Served EngineSlot::Fail(Reason reason, absl::string_view detail) {
-  Refused(reason, detail);
-  Blame();
+Served EngineSlot::Fail(Reason reason, absl::string_view detail, bool probe) {
+  Count(reason, detail);
+  Opened(stats_->breaker.Failure(NowNs(), probe), "failed repeatedly");
   return {Served::kNo, reason};
 }
 
-void EngineSlot::Blame() {
-  if (breaker_.Failure(NowNs())) {
-    LOG(WARNING) << "tf_blade: " << name_ << ": engine " << index_
-                 << " failed repeatedly; TensorFlow serves for a while";
+void EngineSlot::Opened(bool opened, absl::string_view why) {
+  if (!opened) return;
+  tf_blade::Count(stats_->openings);
+  LOG(WARNING) << "tf_blade: " << name_ << ": engine " << index_ << " " << why << "; TensorFlow serves for a while";
+}
+
+void EngineSlot::ErrorConfirmed(bool confirmed, bool probe) {
+  if (!confirmed) {
+    Opened(stats_->breaker.Failure(NowNs(), probe), "failed repeatedly");
+  } else if (probe) {
+    stats_->breaker.Withdraw(NowNs());
   }
+}
+
+double EngineSlot::LargestExcess(tensorflow::OpKernelContext* ctx, const ShadowedCall& shadowed,
+                                 const ShadowPlan& plan) const {
+  double excess = 0;
+  for (size_t i = 0; i < shadowed.outputs.size(); ++i) {
+    const tensorflow::Tensor& expected = *ctx->mutable_output(static_cast<int>(i));
+    const double drift = DriftOf(expected, shadowed.outputs[i]);
+    stats_->shadow.Seen(drift);
+    if (drift > plan.Tolerance(expected.dtype())) excess = std::max(excess, drift);
+  }
+  return excess;
+}
+
+void EngineSlot::Compare(tensorflow::OpKernelContext* ctx, const ShadowedCall& shadowed, const ShadowPlan& plan,
+                         const absl::Status& status, bool current) {
+  const bool cut_short = absl::IsCancelled(status) || absl::IsDeadlineExceeded(status);
+  if (!current || cut_short) {
+    tf_blade::Count(stats_->shadow.skipped);
+    if (shadowed.probe) stats_->breaker.Withdraw(NowNs());
+    return;
+  }
+  tf_blade::Count(stats_->shadow.runs);
+  // A result where TensorFlow has an error is as wrong as one can be.
+  const double excess = status.ok() ? LargestExcess(ctx, shadowed, plan) : std::numeric_limits<double>::infinity();
+  if (excess == 0) {
+    stats_->breaker.Agreement(shadowed.probe);
+    return;
+  }
+  tf_blade::Count(stats_->shadow.drifts);
+  LOG(WARNING) << "tf_blade: " << name_ << ": engine " << index_ << "'s result is off TensorFlow's by " << excess
+               << " of its largest magnitude";
+  Opened(stats_->breaker.Drift(NowNs(), shadowed.probe), "drifted repeatedly");
 }
 
 }  // namespace tf_blade

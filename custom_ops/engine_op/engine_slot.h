@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "custom_ops/engine_op/call_context.h"
 #include "custom_ops/engine_op/input_sources.h"
+#include "custom_ops/engine_op/shadow.h"
 #include "custom_ops/runtime/breaker.h"
 #include "custom_ops/runtime/loaded_engine.h"
 #include "custom_ops/runtime/log_limiter.h"
@@ -28,6 +29,12 @@ struct Served {
   Reason reason = Reason::kNone;
 };
 
+// Whether a call may try an engine, and whether it is the probe of the engine's half-open breaker.
+struct Admitted {
+  Reason reason = Reason::kNone;
+  bool probe = false;
+};
+
 class EngineSlot {
  public:
   // `engine` may be a refusal: then every call is refused for its reason. `inputs` and `pool` outlive the slot.
@@ -38,16 +45,21 @@ class EngineSlot {
   void SetStats(std::shared_ptr<EngineStats> stats) { stats_ = std::move(stats); }
 
   // Whether a call could be served at all. Counts the refusal when not.
-  Reason Admit();
+  Admitted Admit();
 
-  // Tries to serve the call. `call` holds the inputs.
-  Served Serve(tensorflow::OpKernelContext* ctx, CallContext& call);
+  // Tries to serve the call. `call` holds the inputs. Unless `shadowed` is null, it gets the outputs instead of
+  // TensorFlow, and Compare tells the breaker of the success.
+  Served Serve(tensorflow::OpKernelContext* ctx, CallContext& call, bool probe, ShadowedCall* shadowed);
 
   // Counts a refusal that has its cause outside of the engine.
-  void Refused(Reason reason, absl::string_view detail);
+  void Refused(Reason reason, absl::string_view detail, bool probe);
 
-  // Counts a failure of the engine against it; for errors that TensorFlow turned out not to have.
-  void Blame();
+  // What became of an error that the engine met: held against it when TensorFlow turned out not to have one.
+  void ErrorConfirmed(bool confirmed, bool probe);
+
+  // TensorFlow's outcome of a call that the engine computed as well; `current` says that both saw the same weights.
+  void Compare(tensorflow::OpKernelContext* ctx, const ShadowedCall& shadowed, const ShadowPlan& plan,
+               const absl::Status& status, bool current);
 
  private:
   using StatePtr = std::shared_ptr<const BoundState>;
@@ -55,8 +67,12 @@ class EngineSlot {
   absl::StatusOr<StatePtr> Bind(tensorflow::OpKernelContext* ctx, CallContext& call);
   absl::StatusOr<StatePtr> MakeState(tensorflow::OpKernelContext* ctx, CallContext& call, std::vector<WeightKey> key);
   void Publish(StatePtr state);
-  Served Run(tensorflow::OpKernelContext* ctx, CallContext& call, const BoundState& state);
-  Served Fail(Reason reason, absl::string_view detail);
+  Served Run(tensorflow::OpKernelContext* ctx, CallContext& call, const BoundState& state, bool probe,
+             ShadowedCall* shadowed);
+  Served Fail(Reason reason, absl::string_view detail, bool probe);
+  void Count(Reason reason, absl::string_view detail);
+  void Opened(bool opened, absl::string_view why);
+  double LargestExcess(tensorflow::OpKernelContext* ctx, const ShadowedCall& shadowed, const ShadowPlan& plan) const;
 
   const int index_;
   const std::string name_;  // for logs
@@ -66,7 +82,6 @@ class EngineSlot {
   const InputSources& inputs_;
   ContextPool* const pool_;
   std::shared_ptr<EngineStats> stats_;
-  Breaker breaker_;
   std::array<LogLimiter, static_cast<size_t>(Reason::kCount)> log_limiters_;
 
   // The state made last. Contexts hold references of their own; the mutex is for making and replacing it.

@@ -36,6 +36,7 @@ struct BoundState {
   std::vector<WeightKey> key;
   std::shared_ptr<const void> weights;  // keeps the weights' buffers
   BlockList memory;                     // outlives `state`, which points into it
+  std::shared_ptr<const void> account;  // says what is held, to whoever counts it
   std::unique_ptr<EngineState> state;
 };
 

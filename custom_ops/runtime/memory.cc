@@ -54,14 +54,23 @@ void* ScratchArena::Allocate(size_t bytes) {
 }
 
 void ScratchArena::Reset() {
+  const size_t wanted = used_ + overflow_.bytes();
+  peak_ = std::max(peak_, wanted);
   if (overflow_.bytes() > 0) {
-    const size_t wanted = used_ + overflow_.bytes();
     overflow_ = BlockList();
-    block_ = nullptr;  // first, so that both never exist at once
-    block_ = AllocateAligned(wanted);
-    capacity_ = block_ == nullptr ? 0 : wanted;
+    Resize(wanted);
   }
   used_ = 0;
+  if (++calls_ < kWindow) return;
+  if (capacity_ > 2 * peak_ + kMinShrinkBytes) Resize(peak_);
+  peak_ = 0;
+  calls_ = 0;
+}
+
+void ScratchArena::Resize(size_t bytes) {
+  block_ = nullptr;  // first, so that both never exist at once
+  block_ = bytes == 0 ? nullptr : AllocateAligned(bytes);
+  capacity_ = block_ == nullptr ? 0 : bytes;
 }
 
 void ScratchArena::BecomeIdle() {

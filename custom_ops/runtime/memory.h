@@ -31,9 +31,13 @@ class BlockList {
 };
 
 // A bump allocator that keeps its memory from call to call. What does not fit goes to blocks of its own; the next call
-// then finds an arena that is large enough for all of it.
+// then finds an arena that is large enough for all of it. When `kWindow` calls in a row needed less than half of it, it
+// shrinks to what they needed.
 class ScratchArena {
  public:
+  static constexpr int kWindow = 64;
+  static constexpr size_t kMinShrinkBytes = size_t{1} << 20;
+
   ScratchArena() = default;
   ScratchArena(const ScratchArena&) = delete;
   ScratchArena& operator=(const ScratchArena&) = delete;
@@ -50,12 +54,18 @@ class ScratchArena {
   void BecomeIdle();
   void BecomeBusy();
 
+  // What it holds between calls.
+  size_t capacity() const { return capacity_; }
+
  private:
   void Trim();
+  void Resize(size_t bytes);
 
   AlignedBlock block_;
   size_t capacity_ = 0;
   size_t used_ = 0;
+  size_t peak_ = 0;  // of the calls of this window
+  int calls_ = 0;    // in this window
   bool idle_ = false;
   BlockList overflow_;
 };

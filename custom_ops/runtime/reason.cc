@@ -31,6 +31,7 @@ absl::Status Refuse(Reason reason, absl::string_view message) {
 
 Reason ReasonOf(const absl::Status& status) {
   if (status.ok()) return Reason::kNone;
+  if (status.code() == absl::StatusCode::kResourceExhausted) return Reason::kNoMemory;
   const auto payload = status.GetPayload(kPayload);
   if (!payload.has_value() || payload->size() != 1) return Reason::kLoad;
   return static_cast<Reason>(std::string(*payload)[0]);

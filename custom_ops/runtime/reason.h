@@ -38,7 +38,8 @@ enum class Reason : uint8_t {
 // The reason's name in logs and statistics, e.g. "breaker_open".
 absl::string_view ReasonName(Reason reason);
 
-// A status that carries a reason, and the reason that a status carries (kLoad for a status of another origin).
+// A status that carries a reason, and the reason that a status carries (of another origin: kNoMemory when a resource is
+// exhausted, else kLoad).
 absl::Status Refuse(Reason reason, absl::string_view message);
 Reason ReasonOf(const absl::Status& status);
 

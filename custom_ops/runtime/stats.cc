@@ -1,5 +1,7 @@
 #include "custom_ops/runtime/stats.h"
 
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <map>
 #include <mutex>
@@ -47,11 +49,41 @@ std::string ReasonsJson(const ReasonCounters& counters) {
   return absl::StrCat("{", json, "}");
 }
 
+// The bucket's bounds as {symbol: bound}; "?" stands for a symbol that is unknown when the call begins.
+std::string BoundsJson(const EngineStats& stats, const ShapeHistogram::Bucket& bucket) {
+  std::string bounds;
+  for (size_t i = 0; i < std::min(bucket.up_to.size(), stats.symbols.size()); ++i) {
+    const int64_t bound = bucket.up_to[i];
+    absl::StrAppend(&bounds, bounds.empty() ? "" : ", ", Quote(stats.symbols[i]), ": ",
+                    bound < 0 ? std::string("null") : absl::StrCat(bound));
+  }
+  return absl::StrCat("{", bounds, "}");
+}
+
+std::string ShapesJson(const EngineStats& stats) {
+  std::string json;
+  for (const ShapeHistogram::Bucket& bucket : stats.shapes.Buckets()) {
+    absl::StrAppend(&json, json.empty() ? "" : ", ", "{\"up_to\": ", BoundsJson(stats, bucket),
+                    ", \"calls\": ", bucket.calls, "}");
+  }
+  return absl::StrCat("[", json, "]");
+}
+
+std::string ShadowJson(const ShadowStats& stats) {
+  return absl::StrCat("{\"runs\": ", stats.runs.load(), ", \"drifts\": ", stats.drifts.load(),
+                      ", \"skipped\": ", stats.skipped.load(),
+                      // JSON has no infinity.
+                      ", \"max_drift\": ", std::min(stats.max_drift.load(), 1e300), "}");
+}
+
 std::string EngineJson(const EngineStats& stats) {
   return absl::StrCat("{\"index\": ", stats.index, ", \"backend\": ", Quote(stats.backend),
-                      ", \"hash\": ", Quote(stats.hash), ", \"runs\": ", stats.runs.load(),
-                      ", \"inits\": ", stats.inits.load(), ", \"init_ns\": ", stats.init_ns.load(),
-                      ", \"refused\": ", ReasonsJson(stats.refused), "}");
+                      ", \"hash\": ", Quote(stats.hash), ", \"file_bytes\": ", stats.file_bytes,
+                      ", \"runs\": ", stats.runs.load(), ", \"inits\": ", stats.inits.load(),
+                      ", \"init_ns\": ", stats.init_ns.load(), ", \"state_bytes\": ", stats.state_bytes.load(),
+                      ", \"breaker\": ", Quote(BreakerState(stats)), ", \"openings\": ", stats.openings.load(),
+                      ", \"refused\": ", ReasonsJson(stats.refused), ", \"shadow\": ", ShadowJson(stats.shadow),
+                      ", \"shapes\": ", ShapesJson(stats), "}");
 }
 
 std::string ClusterJson(const ClusterStats& stats) {
@@ -60,8 +92,9 @@ std::string ClusterJson(const ClusterStats& stats) {
     absl::StrAppend(&engines, engines.empty() ? "" : ", ", EngineJson(*engine));
   }
   return absl::StrCat("{\"cluster\": ", Quote(stats.cluster), ", \"calls\": ", stats.calls.load(),
-                      ", \"engine_runs\": ", stats.engine_runs.load(),
-                      ", \"fallbacks\": ", ReasonsJson(stats.fallbacks), ", \"engines\": [", engines, "]}");
+                      ", \"engine_runs\": ", stats.engine_runs.load(), ", \"shadowed\": ", stats.shadowed.load(),
+                      ", \"fallbacks\": ", ReasonsJson(stats.fallbacks), ", \"contexts\": ", stats.contexts.load(),
+                      ", \"scratch_bytes\": ", stats.scratch_bytes.load(), ", \"engines\": [", engines, "]}");
 }
 
 void Clear(ReasonCounters& counters) {
@@ -84,18 +117,42 @@ std::shared_ptr<ClusterStats> GetClusterStats(absl::string_view cluster, const s
       entry->index = static_cast<int>(stats->engines.size());
       entry->backend = engine.backend;
       entry->hash = engine.hash;
+      entry->symbols = engine.symbols;
+      entry->file_bytes = engine.file_bytes;
       stats->engines.push_back(std::move(entry));
     }
   }
   return stats;
 }
 
-std::string StatsJson() {
+std::vector<std::shared_ptr<const ClusterStats>> AllClusterStats() {
   Directory& directory = GlobalDirectory();
   std::lock_guard<std::mutex> lock(directory.mutex);
+  std::vector<std::shared_ptr<const ClusterStats>> all;
+  for (const auto& entry : directory.clusters) all.push_back(entry.second);
+  return all;
+}
+
+absl::string_view BreakerState(const EngineStats& stats) {
+  switch (stats.breaker.StateAt(NowNs())) {
+    case Breaker::State::kClosed:
+      return "closed";
+    case Breaker::State::kOpen:
+      return "open";
+    default:
+      return "half_open";
+  }
+}
+
+int64_t NowNs() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+std::string StatsJson() {
   std::string clusters;
-  for (const auto& entry : directory.clusters) {
-    absl::StrAppend(&clusters, clusters.empty() ? "" : ", ", ClusterJson(*entry.second));
+  for (const auto& cluster : AllClusterStats()) {
+    absl::StrAppend(&clusters, clusters.empty() ? "" : ", ", ClusterJson(*cluster));
   }
   return absl::StrCat("{\"clusters\": [", clusters, "]}");
 }
@@ -107,12 +164,19 @@ void ResetStats() {
     ClusterStats& cluster = *entry.second;
     cluster.calls = 0;
     cluster.engine_runs = 0;
+    cluster.shadowed = 0;
     Clear(cluster.fallbacks);
     for (auto& engine : cluster.engines) {
       engine->runs = 0;
       engine->inits = 0;
       engine->init_ns = 0;
+      engine->openings = 0;
       Clear(engine->refused);
+      engine->shadow.runs = 0;
+      engine->shadow.drifts = 0;
+      engine->shadow.skipped = 0;
+      engine->shadow.max_drift = 0;
+      engine->shapes.Clear();
     }
   }
 }

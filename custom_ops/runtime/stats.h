@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "custom_ops/runtime/breaker.h"
 #include "custom_ops/runtime/reason.h"
+#include "custom_ops/runtime/shape_histogram.h"
 
 namespace tf_blade {
 
@@ -20,21 +22,46 @@ using ReasonCounters = std::array<Counter, static_cast<size_t>(Reason::kCount)>;
 inline void Count(Counter& counter, int64_t by = 1) { counter.fetch_add(by, std::memory_order_relaxed); }
 inline void Count(ReasonCounters& counters, Reason reason) { Count(counters[static_cast<size_t>(reason)]); }
 
+// What came of the calls that engine and TensorFlow both computed.
+struct ShadowStats {
+  Counter runs{0};     // compared
+  Counter drifts{0};   // of those, beyond the tolerance
+  Counter skipped{0};  // not compared: weights changed meanwhile, or TensorFlow's path was cancelled
+  std::atomic<double> max_drift{0};
+
+  void Seen(double drift) {
+    double former = max_drift.load(std::memory_order_relaxed);
+    while (drift > former && !max_drift.compare_exchange_weak(former, drift, std::memory_order_relaxed)) {
+    }
+  }
+};
+
+// What is held now, `state_bytes` and the breaker's state, belongs to what lives; all else counts up.
 struct EngineStats {
-  int index = 0;             // in the cluster's order of preference
-  std::string backend;       // empty when the file could not be parsed
-  std::string hash;          // first digits of the file's SHA-256
+  int index = 0;        // in the cluster's order of preference
+  std::string backend;  // empty when the file could not be parsed
+  std::string hash;     // first digits of the file's SHA-256
+  std::vector<std::string> symbols;
+  int64_t file_bytes = 0;
   Counter runs{0};           // calls served
   Counter inits{0};          // states made
   Counter init_ns{0};        // time spent making them
+  Counter state_bytes{0};    // what the states hold that calls of this cluster made and that live
+  Counter openings{0};       // times the breaker opened
   ReasonCounters refused{};  // calls not served, by reason
+  ShadowStats shadow;
+  ShapeHistogram shapes;  // of the calls that the signature takes
+  Breaker breaker;
 };
 
 struct ClusterStats {
   std::string cluster;
   Counter calls{0};
   Counter engine_runs{0};      // calls served by any engine
-  ReasonCounters fallbacks{};  // calls served by TensorFlow, by the reason of the engine most preferred
+  Counter shadowed{0};         // calls served by TensorFlow though an engine computed them too, to compare
+  ReasonCounters fallbacks{};  // other calls served by TensorFlow, by the reason of the engine most preferred
+  Counter contexts{0};         // contexts of calls that live: at work and idle
+  Counter scratch_bytes{0};    // scratch memory that contexts keep between calls
   std::vector<std::shared_ptr<EngineStats>> engines;
 };
 
@@ -43,13 +70,25 @@ struct ClusterStats {
 struct EngineIdentity {
   std::string backend;
   std::string hash;
+  std::vector<std::string> symbols;
+  int64_t file_bytes = 0;
 };
 std::shared_ptr<ClusterStats> GetClusterStats(absl::string_view cluster, const std::vector<EngineIdentity>& engines);
 
-// {"clusters": [{"cluster": ..., "calls": ..., "engine_runs": ..., "fallbacks": {reason: n}, "engines": [...]}]}
+// Of every cluster that there is or was, sorted by name and engines.
+std::vector<std::shared_ptr<const ClusterStats>> AllClusterStats();
+
+// "closed", "open" or "half_open", now.
+absl::string_view BreakerState(const EngineStats& stats);
+
+// A clock for breakers and log limiters, in nanoseconds.
+int64_t NowNs();
+
+// {"clusters": [{"cluster": ..., "calls": ..., "engine_runs": ..., "fallbacks": {reason: n}, "engines": [...]}]}; all
+// keys are described at tf_blade/runtime.py, runtime_stats.
 std::string StatsJson();
 
-// Sets all counters to zero.
+// Sets all that counts up to zero. Breakers stay as they are.
 void ResetStats();
 
 }  // namespace tf_blade

@@ -3,9 +3,11 @@
 #define TF_BLADE_CUSTOM_OPS_RUNTIME_WEAK_CACHE_H_
 
 #include <condition_variable>
+#include <exception>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -19,7 +21,8 @@ class WeakCache {
   using Result = absl::StatusOr<std::shared_ptr<const Value>>;
 
   // The value of `key`: the one in use, or what `make()` gives. One caller makes it, without any lock held; the others
-  // wait and get the same result, be it an error. An error is not kept.
+  // wait and get the same result, be it an error. An error is not kept. An exception in `make` becomes an error for
+  // all.
   template <typename Make>
   Result GetOrMake(const Key& key, const Make& make) {
     std::unique_lock<std::mutex> lock(mutex_);
@@ -36,7 +39,7 @@ class WeakCache {
     const auto attempt = std::make_shared<Attempt>();
     slots_[key].attempt = attempt;
     lock.unlock();
-    Result result = make();
+    Result result = MakeOrError(make);
     lock.lock();
     if (result.ok()) {
       slots_[key] = {*result, nullptr};
@@ -58,6 +61,19 @@ class WeakCache {
     std::weak_ptr<const Value> value;
     std::shared_ptr<Attempt> attempt;  // while being made
   };
+
+  template <typename Make>
+  static Result MakeOrError(const Make& make) {
+    try {
+      return make();
+    } catch (const std::bad_alloc&) {
+      return absl::ResourceExhaustedError("no memory");
+    } catch (const std::exception& error) {
+      return absl::InternalError(error.what());
+    } catch (...) {
+      return absl::InternalError("an exception of unknown type");
+    }
+  }
 
   void DropExpired() {
     for (auto it = slots_.begin(); it != slots_.end();) {

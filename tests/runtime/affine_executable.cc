@@ -48,6 +48,7 @@ enum Behaviour {
   kOutputTwice = 1007,
   kWaitForCancel = 1008,
   kErrorAfterOutput = 1009,
+  kTellThreads = 1010,  // the result is the number of threads
 };
 
 struct State {
@@ -111,7 +112,7 @@ int32_t Run(const BladeRal* ral, const void* opaque, const BladeTensor* inputs) 
   const BladeTensor& x = inputs[0];
   const int64_t rows = x.dims[0];
   const auto* data = static_cast<const float*>(x.data);
-  const int behaviour = rows > 0 && data[0] >= 1001 && data[0] <= 1009 ? static_cast<int>(data[0]) : 0;
+  const int behaviour = rows > 0 && data[0] >= 1001 && data[0] <= 1010 ? static_cast<int>(data[0]) : 0;
   if (behaviour == kReturnError) return Fail(ral, "run was told to fail", BLADE_ERROR);
   if (behaviour == kReturnGuard) return BLADE_GUARD;
   if (behaviour == kReturnNoMemory) return BLADE_NO_MEMORY;
@@ -131,6 +132,8 @@ int32_t Run(const BladeRal* ral, const void* opaque, const BladeTensor* inputs) 
   Loop loop = {state, data, scratch};
   ral->parallel_for(ral->context, rows, 10000, Rows, &loop);
   for (int64_t i = 0; i < rows * state->n; ++i) y[i] = scratch[i];
+  for (int64_t i = 0; behaviour == kTellThreads && i < rows * state->n; ++i)
+    y[i] = static_cast<float>(ral->num_threads);
   if (OVERRUN) y[rows * state->n] = 1;
   if (STATEFUL && rows > 0) y[0] = state->b[0] += 1;
   if (WRITE_INPUT && rows > 0) static_cast<float*>(x.data)[0] = 0;

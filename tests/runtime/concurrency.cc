@@ -6,6 +6,8 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <new>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -13,7 +15,9 @@
 #include "custom_ops/runtime/log_limiter.h"
 #include "custom_ops/runtime/memory.h"
 #include "custom_ops/runtime/parallel.h"
+#include "custom_ops/runtime/shape_histogram.h"
 #include "custom_ops/runtime/slot_pool.h"
+#include "custom_ops/runtime/weak_cache.h"
 
 namespace {
 
@@ -137,16 +141,165 @@ void TestArena() {
   Expect(arena.Allocate(SIZE_MAX / 2) == nullptr, "no memory beyond the machine's");
 }
 
+using tf_blade::Breaker;
+constexpr int64_t kSecond = 1000000000;
+
 void TestBreaker() {
-  tf_blade::Breaker breaker;
-  constexpr int64_t kSecond = 1000000000;
-  for (int i = 1; i < 5; ++i) Expect(!breaker.Failure(0) && !breaker.IsOpen(0), "closed before the fifth failure");
-  Expect(breaker.Failure(0) && breaker.IsOpen(kSecond - 1) && !breaker.IsOpen(kSecond), "open for a second");
-  Expect(breaker.Failure(kSecond) && breaker.IsOpen(3 * kSecond - 1) && !breaker.IsOpen(3 * kSecond), "then for two");
-  for (int i = 0; i < 100; ++i) breaker.Failure(0);
-  Expect(breaker.IsOpen(299 * kSecond) && !breaker.IsOpen(300 * kSecond), "for five minutes at most");
-  breaker.Success();
-  Expect(!breaker.IsOpen(0) && !breaker.Troubled(), "closed by a success");
+  using Admission = Breaker::Admission;
+  Breaker breaker;
+  for (int i = 1; i < 5; ++i) Expect(!breaker.Failure(0, false), "closed before the fifth failure");
+  breaker.Success(false);
+  for (int i = 1; i < 5; ++i) Expect(!breaker.Failure(0, false), "a success forgets failures");
+  Expect(breaker.Admit(0) == Admission::kYes && breaker.StateAt(0) == Breaker::State::kClosed,
+         "closed: all go through");
+  Expect(breaker.Failure(0, false) && breaker.StateAt(0) == Breaker::State::kOpen, "the fifth failure opens it");
+  for (int i = 0; i < 9; ++i) Expect(!breaker.Failure(0, false), "calls that began before do not count");
+  breaker.Success(false);
+  Expect(breaker.Admit(kSecond - 1) == Admission::kNo, "open for a second");
+  Expect(breaker.Admit(kSecond) == Admission::kProbe && breaker.Admit(kSecond) == Admission::kNo, "then one probe");
+  Expect(breaker.StateAt(kSecond) == Breaker::State::kHalfOpen, "half open");
+  Expect(breaker.Failure(kSecond, true) && breaker.Admit(3 * kSecond - 1) == Admission::kNo, "then for two seconds");
+  Expect(breaker.Admit(3 * kSecond) == Admission::kProbe, "the second probe");
+  breaker.Withdraw(3 * kSecond);
+  Expect(breaker.Admit(3 * kSecond) == Admission::kProbe, "a probe that tells nothing leaves its place to the next");
+  Expect(breaker.Admit(64 * kSecond) == Admission::kProbe, "and so does one that never comes back");
+  for (int i = 0; i < 100; ++i) breaker.Failure(0, true);
+  Expect(breaker.Admit(299 * kSecond) == Admission::kNo, "for five minutes at most");
+  Expect(breaker.Admit(300 * kSecond) == Admission::kProbe, "five minutes are over");
+  breaker.Success(true);
+  Expect(breaker.Admit(0) == Admission::kYes && !breaker.Troubled(), "closed by a probe's success");
+}
+
+void TestBreakerOpensForDrifts() {
+  Breaker breaker;
+  breaker.Drift(0, false), breaker.Drift(0, false), breaker.Agreement(false);
+  for (int i = 1; i < 3; ++i) Expect(!breaker.Drift(0, false), "closed before the third drift");
+  for (int i = 0; i < 9; ++i) breaker.Success(false);
+  Expect(breaker.Drift(0, false) && breaker.StateAt(0) == Breaker::State::kOpen, "successes do not make up for drifts");
+  Expect(breaker.Admit(kSecond) == Breaker::Admission::kProbe && breaker.Drift(kSecond, true), "a probe that drifts");
+  Expect(breaker.Admit(3 * kSecond - 1) == Breaker::Admission::kNo, "opens it for longer");
+}
+
+// However many ask at once, one of them is the probe.
+void TestBreakerHasOneProbe() {
+  for (int round = 0; round < 50; ++round) {
+    Breaker breaker;
+    for (int i = 0; i < 5; ++i) breaker.Failure(0, false);
+    std::atomic<int> probes{0};
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([&] { probes += breaker.Admit(2 * kSecond) == Breaker::Admission::kProbe; });
+    }
+    for (std::thread& thread : threads) thread.join();
+    Expect(probes == 1, "one probe");
+  }
+}
+
+struct Counted {
+  explicit Counted(std::atomic<int>* count) : living(count) { ++*living; }
+  ~Counted() { --*living; }
+  std::atomic<int>* const living;
+};
+
+void TestSlotPoolGrowsAndShrinks() {
+  std::atomic<int> living{0};
+  tf_blade::SlotPool<Counted, 8> pool;
+  const auto use_at_once = [&](int users) {
+    std::vector<std::unique_ptr<Counted>> taken;
+    for (int i = 0; i < users; ++i) {
+      taken.push_back(pool.Take());
+      if (taken.back() == nullptr) taken.back() = std::make_unique<Counted>(&living);
+    }
+    for (auto& object : taken) pool.Give(std::move(object));
+  };
+  use_at_once(6);
+  Expect(living == 6, "as many objects as users");
+  use_at_once(20);
+  Expect(living == 8, "no more are kept than there are slots");
+  for (int i = 0; i < 3 * pool.kWindow; ++i) use_at_once(2);
+  Expect(living == 2, "those that nobody needs any more are destroyed");
+  use_at_once(1);
+  pool.Take();
+  pool.Give(nullptr);
+  Expect(living == 1, "an object that does not come back");
+}
+
+void TestArenaShrinks() {
+  tf_blade::ScratchArena arena;
+  const auto call = [&arena](size_t bytes) {
+    Expect(arena.Allocate(bytes) != nullptr, "memory");
+    arena.Reset();
+  };
+  call(size_t{64} << 20);
+  Expect(arena.capacity() >= size_t{64} << 20, "the arena keeps what a call needed");
+  for (int i = 0; i < 2 * arena.kWindow; ++i) call(i % 8 == 0 ? size_t{40} << 20 : 1000);
+  Expect(arena.capacity() >= size_t{64} << 20, "calls of different sizes do not make it shrink");
+  for (int i = 0; i < 2 * arena.kWindow; ++i) call(1000);
+  Expect(arena.capacity() > 0 && arena.capacity() < size_t{1} << 20, "many small calls do");
+}
+
+using IntCache = tf_blade::WeakCache<int, int>;
+
+// Many ask for one value at once: it is made once, and made again after all have dropped it.
+void TestWeakCacheMakesOnce() {
+  IntCache cache;
+  for (int round = 0; round < 20; ++round) {
+    std::atomic<int> made{0};
+    std::vector<std::thread> threads;
+    std::vector<IntCache::Result> results(6, absl::UnknownError(""));
+    for (auto& result : results) {
+      threads.emplace_back([&cache, &made, &result] {
+        result = cache.GetOrMake(7, [&made]() -> IntCache::Result {
+          std::this_thread::sleep_for(std::chrono::milliseconds(2));
+          return std::make_shared<const int>(++made);
+        });
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (const auto& result : results) Expect(result.ok() && **result == 1, "all get the value that one made");
+  }
+}
+
+// What throws becomes an error for everyone who waits, and the next one makes it after all.
+void TestWeakCacheSurvivesExceptions() {
+  IntCache cache;
+  std::atomic<int> failed{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&cache, &failed] {
+      const auto result = cache.GetOrMake(1, []() -> IntCache::Result {
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        throw std::bad_alloc();
+      });
+      failed += result.status().code() == absl::StatusCode::kResourceExhausted;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  Expect(failed == 4, "no memory for anyone");
+  const auto odd = cache.GetOrMake(1, []() -> IntCache::Result { throw 3; });
+  Expect(odd.status().code() == absl::StatusCode::kInternal, "an exception of any type");
+  const auto value = cache.GetOrMake(1, []() -> IntCache::Result { return std::make_shared<const int>(5); });
+  Expect(value.ok() && **value == 5, "made at the next attempt");
+}
+
+void TestShapeHistogram() {
+  tf_blade::ShapeHistogram histogram;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&histogram] {
+      for (int64_t i = 0; i < 1000; ++i) histogram.Add({i % 4 + 5, 128});
+      histogram.Add({0, -1});
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  const auto buckets = histogram.Buckets();
+  Expect(buckets.size() == 2 && buckets[0].up_to == std::vector<int64_t>({0, -1}) && buckets[0].calls == 4, "unknown");
+  Expect(buckets[1].up_to == std::vector<int64_t>({8, 128}) && buckets[1].calls == 4000, "powers of two");
+  for (int64_t exponent = 0; exponent < 63; ++exponent) histogram.Add({int64_t{1} << exponent, exponent});
+  for (int64_t exponent = 0; exponent < 63; ++exponent) histogram.Add({int64_t{1} << exponent, 1 << 20});
+  int64_t calls = 0;
+  for (const auto& bucket : histogram.Buckets()) calls += bucket.calls;
+  Expect(calls == 4004 + 126 && histogram.Buckets().back().up_to.empty(), "what does not fit is counted all the same");
 }
 
 void TestLogLimiter() {
@@ -157,15 +310,44 @@ void TestLogLimiter() {
   Expect(limiter.Allow(5 + limiter.kIntervalNs, &suppressed) && suppressed == 2, "again after a minute");
 }
 
+// Defects that sanitizers must find, to show that they are at work.
+void Commit(const std::string& defect) {
+  static int shared = INT32_MAX - 1000;
+  if (defect == "race") {
+    std::thread other([] { ++shared; });
+    ++shared;
+    other.join();
+  }
+  if (defect == "overflow") {
+    volatile size_t size = 20;
+    std::memset(std::make_unique<char[]>(size - 5).get(), 1, size);
+  }
+  if (defect == "undefined") {
+    for (int i = 0; i < 2000; ++i) ++shared;
+  }
+  std::printf("%d\n", shared);
+}
+
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  if (argc > 1) {
+    Commit(argv[1]);
+    return 0;
+  }
   TestParallelForCoversTheRange();
   TestParallelForDoesNotWaitForABusyPool();
   TestLittleWorkStaysInTheCaller();
   TestSlotPoolGivesAnObjectToOneUserAtATime();
   TestArena();
+  TestArenaShrinks();
+  TestSlotPoolGrowsAndShrinks();
+  TestWeakCacheMakesOnce();
+  TestWeakCacheSurvivesExceptions();
+  TestShapeHistogram();
   TestBreaker();
+  TestBreakerOpensForDrifts();
+  TestBreakerHasOneProbe();
   TestLogLimiter();
   if (failures == 0) std::printf("passed\n");
   return failures == 0 ? 0 : 1;

@@ -53,6 +53,7 @@ HEADERS = [
     "runtime/loaded_engine.h",
     "runtime/log_limiter.h",
     "runtime/memory.h",
+    "runtime/one_in.h",
     "runtime/parallel.h",
     "runtime/reason.h",
     "runtime/registry.h",

@@ -1,9 +1,8 @@
-// The contract of engines, checked on any engine file, of whatever kind: without TensorFlow, with a host that counts,
-// starves and cancels.
+// The contract of engines, checked on any engine file, of whatever kind, without TensorFlow: load, refuse, init, run,
+// errors, cancellation, runs at the same time, memory that ends, weights that move and change.
 //
 // usage: conformance ENGINE_FILE [SYMBOL_VALUE...]
 // Inputs are pseudo-random. Prints what is broken, then the number of checks; exits with 1 when something is broken.
-#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -15,145 +14,13 @@
 #include <thread>
 #include <vector>
 
+#include "custom_ops/conformance/test_host.h"
+#include "custom_ops/runtime/engine_file.h"
 #include "custom_ops/runtime/loaded_engine.h"
-#include "custom_ops/runtime/memory.h"
-#include "custom_ops/runtime/parallel.h"
+#include "custom_ops/runtime/registry.h"
 
 namespace tf_blade {
 namespace {
-
-constexpr size_t kGuardBytes = 256;
-constexpr char kGuardByte = 0x5a;
-
-std::atomic<int> checks{0};
-std::atomic<int> broken{0};
-
-void Expect(bool condition, const std::string& what) {
-  ++checks;
-  if (condition) return;
-  std::printf("broken: %s\n", what.c_str());
-  ++broken;
-}
-
-size_t ElementSize(int32_t dtype) {
-  switch (dtype) {
-    case BLADE_U8:
-    case BLADE_I8:
-    case BLADE_BOOL:
-      return 1;
-    case BLADE_F16:
-    case BLADE_BF16:
-    case BLADE_I16:
-    case BLADE_U16:
-      return 2;
-    case BLADE_F64:
-    case BLADE_I64:
-    case BLADE_U64:
-      return 8;
-    default:
-      return 4;
-  }
-}
-
-int64_t Elements(const std::vector<int64_t>& dims) {
-  int64_t count = 1;
-  for (const int64_t dim : dims) count *= dim;
-  return count;
-}
-
-// A tensor between guard bytes that nobody may write.
-struct Buffer {
-  std::vector<int64_t> dims;
-  int32_t dtype = 0;
-  std::vector<char> bytes;  // guard, alignment, data, guard
-  size_t offset = 0;
-  size_t size = 0;
-
-  void Allocate(std::vector<int64_t> new_dims, int32_t new_dtype) {
-    dims = std::move(new_dims);
-    dtype = new_dtype;
-    size = Elements(dims) * ElementSize(dtype);
-    bytes.assign(size + 2 * kGuardBytes + kMemoryAlignment, kGuardByte);
-    const auto address = reinterpret_cast<uintptr_t>(bytes.data()) + kGuardBytes;
-    offset = kGuardBytes + (kMemoryAlignment - address % kMemoryAlignment) % kMemoryAlignment;
-  }
-  char* data() { return bytes.data() + offset; }
-  TensorView view() { return {data(), dims.data(), static_cast<int32_t>(dims.size()), dtype}; }
-  bool GuardsIntact() const {
-    for (size_t i = 0; i < bytes.size(); ++i) {
-      if ((i < offset || i >= offset + size) && bytes[i] != kGuardByte) return false;
-    }
-    return true;
-  }
-  std::string content() { return std::string(data(), size); }
-};
-
-class Threads : public ThreadPool {
- public:
-  explicit Threads(int count) : count_(count) {}
-  ~Threads() override {
-    for (std::thread& thread : threads_) thread.join();
-  }
-  int NumThreads() const override { return count_; }
-  void Schedule(std::function<void()> task) override { threads_.emplace_back(std::move(task)); }
-
- private:
-  const int count_;
-  std::vector<std::thread> threads_;
-};
-
-class TestHost : public Host {
- public:
-  TestHost(const EngineSignature& signature, const std::vector<int64_t>& symbols, BlockList* persistent)
-      : outputs(signature.outputs.size()),
-        made(signature.outputs.size(), 0),
-        signature_(signature),
-        symbols_(symbols),
-        persistent_(persistent) {}
-
-  int NumThreads() override { return threads; }
-  void* Alloc(size_t bytes) override { return Starve() ? nullptr : scratch_.Allocate(bytes); }
-  void* AllocPersistent(size_t bytes) override {
-    Expect(persistent_ != nullptr, "persistent memory is asked for by init only");
-    return persistent_ == nullptr || Starve() ? nullptr : persistent_->Allocate(bytes);
-  }
-  void* AllocOutput(int index, absl::Span<const int64_t> dims) override {
-    const bool exists = index >= 0 && index < static_cast<int>(outputs.size());
-    Expect(exists && persistent_ == nullptr, "outputs are made by run, by their index");
-    if (!exists || Starve()) return nullptr;
-    Expect(++made[index] == 1, "an output is made once");
-    Expect(signature_.OutputFits(index, dims, symbols_), "an output has the signature's dimensions");
-    outputs[index].Allocate({dims.begin(), dims.end()}, signature_.outputs[index].dtype);
-    return outputs[index].data();
-  }
-  void ParallelFor(int64_t total, int64_t cost_ns, LoopBody body, void* arg) override {
-    Expect(total >= 0 && cost_ns >= 0, "a loop's length and cost are not negative");
-    Threads pool(threads);
-    // Cheap loops are spread too: what may run at once must be able to.
-    tf_blade::ParallelFor(pool, total, std::max<int64_t>(cost_ns, 100000), body, arg);
-  }
-  bool Cancelled() override { return cancelled; }
-  void SetError(const char* message) override { error = message; }
-
-  int threads = 1;
-  bool cancelled = false;
-  int allocations_left = INT32_MAX;
-  bool starved = false;
-  std::string error;
-  std::vector<Buffer> outputs;
-  std::vector<int> made;
-
- private:
-  bool Starve() {
-    starved = starved || allocations_left == 0;
-    return allocations_left-- <= 0;
-  }
-
-  const EngineSignature& signature_;
-  const std::vector<int64_t>& symbols_;
-  BlockList* const persistent_;
-  BlockList scratch_;
-};
 
 class Suite {
  public:
@@ -170,6 +37,9 @@ class Suite {
     SameResultFromManyThreadsAtOnce();
     RunStarves();
     CancelledRunEnds();
+    FailedRunsLeaveNothingBehind();
+    WeightsMove();
+    StatesAreApart();
     for (Buffer& input : inputs_) Expect(input.GuardsIntact(), "an input's surroundings are not written");
     for (size_t i = 0; i < inputs_.size(); ++i) Expect(inputs_[i].content() == originals_[i], "inputs are not written");
   }
@@ -300,11 +170,69 @@ class Suite {
     }
   }
 
+  // Whenever the cancellation comes: who saw it stops.
   void CancelledRunEnds() {
-    TestHost host(signature_, symbols_, nullptr);
-    host.cancelled = true;
-    const Outcome outcome = engine_.Run(host, state_.get(), views_);
-    Expect(outcome == Outcome::kCancelled || outcome == expected_outcome_, "a cancelled run stops, or ends as usual");
+    for (int polls = 0; polls < 1000; ++polls) {
+      TestHost host(signature_, symbols_, nullptr);
+      host.polls_before_cancel = polls;
+      const Outcome outcome = engine_.Run(host, state_.get(), views_);
+      if (!host.saw_cancel) {
+        Expect(outcome == expected_outcome_, "a run that saw no cancellation ends as usual");
+        return;
+      }
+      Expect(outcome == Outcome::kCancelled, "a run that saw its cancellation stops");
+    }
+  }
+
+  void FailedRunsLeaveNothingBehind() {
+    std::vector<std::string> results;
+    const Outcome outcome = RunOnce(2, &results);
+    Expect(outcome == expected_outcome_ && (outcome != Outcome::kOk || results == expected_),
+           "runs that were starved or cancelled leave nothing behind");
+  }
+
+  // The same values at other addresses, with the places they were at when init ran overwritten.
+  void WeightsMove() {
+    std::vector<Buffer> moved;
+    const std::vector<TensorView> former = views_;
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      moved.emplace_back();
+      if (!signature_.inputs[i].is_weight) continue;
+      moved[i].Allocate(inputs_[i].dims, inputs_[i].dtype);
+      std::memcpy(moved[i].data(), inputs_[i].data(), inputs_[i].size);
+      views_[i] = moved[i].view();
+      std::memset(inputs_[i].data(), 0, inputs_[i].size);
+    }
+    std::vector<std::string> results;
+    const Outcome outcome = RunOnce(1, &results);
+    Expect(outcome == expected_outcome_ && (outcome != Outcome::kOk || results == expected_),
+           "weights of the same values may be elsewhere than init found them");
+    views_ = former;
+    Restore();
+  }
+
+  // Another state of other weights, made and run, does not disturb the first.
+  void StatesAreApart() {
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      if (signature_.inputs[i].is_weight) std::memset(inputs_[i].data(), 0, inputs_[i].size);
+    }
+    BlockList memory;
+    std::unique_ptr<EngineState> other;
+    TestHost host(signature_, symbols_, &memory);
+    Expect(Init(host, &other) == Outcome::kOk, "init works for weights that are zero");
+    TestHost run_host(signature_, symbols_, nullptr);
+    engine_.Run(run_host, other.get(), views_);
+    Restore();
+    std::vector<std::string> results;
+    const Outcome outcome = RunOnce(1, &results);
+    Expect(outcome == expected_outcome_ && (outcome != Outcome::kOk || results == expected_),
+           "states of different weights are apart");
+  }
+
+  void Restore() {
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      std::memcpy(inputs_[i].data(), originals_[i].data(), originals_[i].size());
+    }
   }
 
   const Engine& engine_;
@@ -319,6 +247,26 @@ class Suite {
   std::vector<std::string> expected_;
 };
 
+// What a backend must not take for an engine of its own.
+void RefusesWhatIsNotItsOwn(const std::string& bytes) {
+  const absl::StatusOr<EngineFile> file = ParseEngineFile(bytes);
+  Expect(file.ok(), "the file parses");
+  if (!file.ok()) return;
+  const EngineLoader load = FindEngineLoader(file->backend);
+  EngineFile changed = *file;
+  changed.sections.clear();
+  Expect(!load(changed).ok(), "a file without sections is refused");
+  for (EngineSection& section : (changed = *file).sections)
+    section.data = section.data.substr(0, section.data.size() / 2);
+  Expect(!load(changed).ok(), "sections that are cut short are refused");
+  (changed = *file).signature.inputs.emplace_back();
+  Expect(!load(changed).ok(), "a signature with an input too many is refused");
+  (changed = *file).signature.outputs.clear();
+  Expect(!load(changed).ok(), "a signature without the outputs is refused");
+  (changed = *file).ral_version += 1;
+  Expect(!load(changed).ok(), "another version of the runtime's interface is refused");
+}
+
 int Main(int argc, char** argv) {
   if (argc < 2) return 2;
   std::ifstream file(argv[1], std::ios::binary);
@@ -330,6 +278,7 @@ int Main(int argc, char** argv) {
   }
   std::vector<int64_t> symbols((*loaded)->signature.symbols.size(), 3);
   for (int i = 2; i < argc && i - 2 < static_cast<int>(symbols.size()); ++i) symbols[i - 2] = std::atoll(argv[i]);
+  RefusesWhatIsNotItsOwn(bytes);
   Suite(**loaded, symbols).Run();
   std::printf("%d checks, %d broken\n", checks.load(), broken.load());
   return broken == 0 ? 0 : 1;

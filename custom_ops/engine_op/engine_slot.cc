@@ -1,11 +1,13 @@
 #include "custom_ops/engine_op/engine_slot.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "custom_ops/engine_op/metrics.h"
+#include "custom_ops/runtime/one_in.h"
 #include "tensorflow/core/platform/logging.h"
 
 namespace tf_blade {
@@ -47,6 +49,11 @@ bool IsPlainType(int32_t dtype) {
   }
 }
 
+int64_t FaultsFromEnvironment() {
+  const char* const text = std::getenv("TF_BLADE_FAULTS");
+  return text == nullptr ? 0 : ParseOneIn(text);
+}
+
 // Checks what is known of the op's types before any call. A resource's element type is known only at the call.
 absl::Status CheckTypes(const EngineSignature& signature, const tensorflow::DataTypeVector& inputs,
                         const tensorflow::DataTypeVector& outputs) {
@@ -75,7 +82,7 @@ absl::Status CheckTypes(const EngineSignature& signature, const tensorflow::Data
 
 EngineSlot::EngineSlot(int index, std::string name, absl::StatusOr<std::shared_ptr<const LoadedEngine>> engine,
                        const InputSources& inputs, const tensorflow::DataTypeVector& outputs, ContextPool* pool)
-    : index_(index), name_(std::move(name)), inputs_(inputs), pool_(pool) {
+    : index_(index), name_(std::move(name)), inputs_(inputs), pool_(pool), faults_(FaultsFromEnvironment()) {
   const absl::Status status = engine.ok() ? CheckTypes((*engine)->signature, inputs.types(), outputs) : engine.status();
   if (status.ok()) {
     engine_ = *std::move(engine);
@@ -190,7 +197,11 @@ Served EngineSlot::Run(tensorflow::OpKernelContext* ctx, CallContext& call, cons
                        ShadowedCall* shadowed) {
   TensorFlowHost& host = call.host;
   host.Begin(ctx, &engine_->signature, nullptr);
-  const Outcome outcome = engine_->engine->Run(host, state.state.get(), call.inputs.views());
+  Outcome outcome = engine_->engine->Run(host, state.state.get(), call.inputs.views());
+  if (faults_ > 0 && Chosen(number_.fetch_add(1, std::memory_order_relaxed), faults_)) {
+    outcome = Outcome::kInvalid;
+    host.SetError("a fault was injected (TF_BLADE_FAULTS)");
+  }
   if (outcome == Outcome::kOk && !host.misused() &&
       host.TakeOutputs(shadowed == nullptr ? nullptr : &shadowed->outputs)) {
     host.Forget();

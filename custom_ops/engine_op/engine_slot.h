@@ -4,6 +4,7 @@
 
 #include <array>
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -82,6 +83,9 @@ class EngineSlot {
   const InputSources& inputs_;
   ContextPool* const pool_;
   std::shared_ptr<EngineStats> stats_;
+  // TF_BLADE_FAULTS=1/N, for drills: one in N runs is taken for a failed one, whatever its engine made.
+  const int64_t faults_;
+  std::atomic<uint64_t> number_{0};  // of the next run
   std::array<LogLimiter, static_cast<size_t>(Reason::kCount)> log_limiters_;
 
   // The state made last. Contexts hold references of their own; the mutex is for making and replacing it.

@@ -7,7 +7,6 @@
 #include <limits>
 
 #include "absl/strings/numbers.h"
-#include "absl/strings/strip.h"
 #include "tensorflow/core/platform/logging.h"
 
 namespace tf_blade {
@@ -18,13 +17,6 @@ using tensorflow::Tensor;
 
 constexpr double kDefaultTolerance = 1e-3;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-// splitmix64's finalizer.
-uint64_t Scramble(uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
 
 template <typename T>
 double FloatDrift(const Tensor& expected, const Tensor& found) {
@@ -48,17 +40,10 @@ double FloatDrift(const Tensor& expected, const Tensor& found) {
 
 }  // namespace
 
-int64_t ParseShadow(absl::string_view text) {
-  if (text.empty()) return 0;
-  int64_t one_in = 0;
-  if (!absl::ConsumePrefix(&text, "1/") || !absl::SimpleAtoi(text, &one_in) || one_in < 1) return -1;
-  return one_in;
-}
-
 ShadowPlan ShadowPlan::FromEnvironment() {
   const char* const share = std::getenv("TF_BLADE_SHADOW");
   const char* const tolerance = std::getenv("TF_BLADE_SHADOW_TOLERANCE");
-  const int64_t one_in = share == nullptr ? 0 : ParseShadow(share);
+  const int64_t one_in = share == nullptr ? 0 : ParseOneIn(share);
   double allowed = kDefaultTolerance;
   if (tolerance != nullptr && *tolerance != '\0' && (!absl::SimpleAtod(tolerance, &allowed) || !(allowed >= 0))) {
     LOG(WARNING) << "tf_blade: TF_BLADE_SHADOW_TOLERANCE='" << tolerance << "' is no number: " << kDefaultTolerance
@@ -69,11 +54,6 @@ ShadowPlan ShadowPlan::FromEnvironment() {
     LOG(WARNING) << "tf_blade: TF_BLADE_SHADOW='" << share << "' is not of the form 1/N: no call is shadowed";
   }
   return ShadowPlan(std::max<int64_t>(one_in, 0), allowed);
-}
-
-bool ShadowPlan::Chooses(uint64_t call) const {
-  if (one_in_ <= 1) return one_in_ == 1;
-  return Scramble(call + 1) % static_cast<uint64_t>(one_in_) == 0;
 }
 
 double ShadowPlan::Tolerance(DataType dtype) const {

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "absl/strings/string_view.h"
+#include "custom_ops/runtime/one_in.h"
 #include "tensorflow/core/framework/tensor.h"
 
 namespace tf_blade {
@@ -20,8 +20,8 @@ class ShadowPlan {
   ShadowPlan(int64_t one_in, double tolerance) : one_in_(one_in), tolerance_(tolerance) {}
 
   bool enabled() const { return one_in_ > 0; }
-  // Whether the call with this number is shadowed. Spread evenly, but in no rhythm that requests could have too.
-  bool Chooses(uint64_t call) const;
+  // Whether the call with this number is shadowed.
+  bool Chooses(uint64_t call) const { return Chosen(call, one_in_); }
   // The drift that an output of this type may have.
   double Tolerance(tensorflow::DataType dtype) const;
 
@@ -29,9 +29,6 @@ class ShadowPlan {
   int64_t one_in_;
   double tolerance_;
 };
-
-// N of a text "1/N"; 0 for an empty one, -1 for any other.
-int64_t ParseShadow(absl::string_view text);
 
 // Largest |expected - found| over the largest finite |expected|. Infinite where they differ in kind: types, shapes,
 // where NaNs and infinities are, or any difference between values that are no floats.

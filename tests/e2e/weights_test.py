@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,29 @@ class AssignedVariablesTest(absltest.TestCase):
             optimized.offset.assign(values[step % 4])
             found = optimized.signatures["serving_default"](image=image)["features"].numpy()
             np.testing.assert_allclose(found, wanted[step % 4], rtol=1e-4, atol=1e-5)
+
+
+class DroppedInVariablesTest(absltest.TestCase):
+    def test_variables_folder_of_another_training(self) -> None:
+        """New weights of the same architecture, copied over an optimized model's: no new optimization is needed."""
+        folder = Path(self.create_tempdir().full_path)
+        image = np.random.default_rng(5).standard_normal((2, 24, 20, 3)).astype(np.float32)
+        results = []
+        for name, factor in (("first", 1.0), ("second", 0.5)):
+            model = Folded()
+            for variable in model.trainable_variables:
+                variable.assign(factor * variable + (1 - factor))
+            tf.saved_model.save(model, str(folder / name), signatures={"serving_default": model.classify})
+            results.append(model.classify(image)["probabilities"].numpy())
+        self.assertGreater(np.max(np.abs(results[0] - results[1])), 1e-3)
+        target = folder / "optimized"
+        tf_blade.optimize_saved_model(folder / "first", target, verify=False, warmup=False, isas=kit.host_isas())
+        for name, expected in zip(("first", "second", "first"), (*results, results[0]), strict=True):
+            shutil.copytree(folder / name / "variables", target / "variables", dirs_exist_ok=True)
+            runtime.reset_runtime_stats()
+            found = tf.saved_model.load(str(target)).signatures["serving_default"](image=image)
+            np.testing.assert_allclose(found["probabilities"], expected, rtol=1e-4, atol=1e-5)
+            self.assertEmpty(kit.engine_counters()[1])
 
 
 class SizeTest(absltest.TestCase):

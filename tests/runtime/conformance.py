@@ -11,7 +11,8 @@ from tests.runtime import native
 
 def run_suite(engine: bytes, symbols: Sequence[int] = (), sanitizer: str = "") -> tuple[bool, str]:
     """Whether an engine keeps the contract, and what the suite printed. `symbols` are the symbols' values."""
-    program = native.program(native.CUSTOM_OPS / "conformance/conformance.cc", sanitizer)
+    folder_ = native.CUSTOM_OPS / "conformance"
+    program = native.program(folder_ / "conformance.cc", sanitizer, (folder_ / "test_engine.cc",))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "engine"
         file.write_bytes(engine)

@@ -64,14 +64,14 @@ def _joined() -> Path:
 
 
 @functools.cache
-def program(main: Path, sanitizer: str = "") -> Path:
-    """A program of `main` and the runtime's sources; `sanitizer` is an argument of -fsanitize."""
-    objects = [_object(source, sanitizer) for source in (main, _joined())]
+def program(main: Path, sanitizer: str = "", extra: tuple[Path, ...] = ()) -> Path:
+    """A program of `main`, `extra` and the runtime's sources; `sanitizer` is an argument of -fsanitize."""
+    objects = [_object(source, sanitizer) for source in (main, *extra, _joined())]
     package = tf.sysconfig.get_lib()
     link = ["-pthread", f"-L{package}", f"-Wl,-rpath,{package}", "-l:libtensorflow_framework.so.2", "-ldl"]
     target = Path(_folder().name) / f"{main.stem}.{sanitizer or 'plain'}"
-    extra = [f"-fsanitize={sanitizer}"] if sanitizer else []
-    subprocess.run([*compiler(), *extra, *objects, "-o", target, *link], check=True)
+    instrument = [f"-fsanitize={sanitizer}"] if sanitizer else []
+    subprocess.run([*compiler(), *instrument, *objects, "-o", target, *link], check=True)
     return target
 
 

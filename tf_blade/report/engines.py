@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from tf_blade import runtime
 from tf_blade.dtypes import DType
 from tf_blade.engines.format import EngineFile, content_hash, read_engine
+from tf_blade.engines.scratch import SCRATCH_SECTION, read_scratch
 from tf_blade.engines.signature import EngineInput, SymbolInfo
 from tf_blade.errors import EngineFormatError
 from tf_blade.report import text
@@ -34,6 +35,9 @@ class EngineFileReport:
         symbols: unknown dimensions, with their ranges where they have one.
         inputs: name, dtype and shape of each; the first symbol of a name binds it.
         outputs: the same.
+        scratch: formula of the bytes that each call in flight plans for its intermediate values, at most; "" where the
+            file does not say.
+        output_bytes: formula of the bytes of its outputs; "?" where a dimension is found while it runs.
         refused: why the runtime on this machine would not load it; "" when it would.
     """
 
@@ -48,6 +52,8 @@ class EngineFileReport:
     symbols: list[str] = dataclasses.field(default_factory=list)
     inputs: list[str] = dataclasses.field(default_factory=list)
     outputs: list[str] = dataclasses.field(default_factory=list)
+    scratch: str = ""
+    output_bytes: str = ""
     refused: str = ""
 
 
@@ -94,8 +100,40 @@ def engine_file_report(data: bytes) -> EngineFileReport:
         symbols=[_symbol_text(item) for item in engine.signature.symbols],
         inputs=[_input_text(item, names) for item in engine.signature.inputs],
         outputs=[tensor_text(item.name, item.dtype, item.dims, names) for item in engine.signature.outputs],
+        scratch=_scratch_text(engine),
+        output_bytes=_output_bytes_text(engine, names),
         refused=refused,
     )
+
+
+def _scratch_text(engine: EngineFile) -> str:
+    data = engine.sections.get(SCRATCH_SECTION)
+    if data is None:
+        return ""
+    try:
+        program, names = read_scratch(data)
+    except EngineFormatError as error:
+        return f"unreadable: {error}"
+    return program_text(program, names)
+
+
+def _output_bytes_text(engine: EngineFile, names: Sequence[str]) -> str:
+    terms = []
+    for item in engine.signature.outputs:
+        try:
+            size = DType(item.dtype).size
+        except ValueError:
+            return "?"
+        if not all(item.dims):
+            return "?"
+        product: DimProgram = ()
+        for program in item.dims:
+            if len(program) == 1 and program[0][0] == "const":
+                size *= program[0][1]
+            else:
+                product = (*product, *program, ("mul", 0)) if product else program
+        terms.append(program_text((("const", size), *product, ("mul", 0)) if product else (("const", size),), names))
+    return " + ".join(terms) or "0"
 
 
 def _targets(engine: EngineFile) -> list[str]:
@@ -173,4 +211,7 @@ def _engine_lines(number: int, engine: EngineFileReport) -> list[str]:
         f" {engine.hash[:12]}, {runs}"
     ]
     parts = {"symbols": engine.symbols, "inputs": engine.inputs, "outputs": engine.outputs}
-    return lines + [f"    {title:8} {text.first_few(items, 12)}" for title, items in parts.items() if items]
+    lines += [f"    {title:8} {text.first_few(items, 12)}" for title, items in parts.items() if items]
+    if engine.scratch:
+        lines.append(f"    memory   bytes of a call in flight: {engine.scratch}; of its outputs: {engine.output_bytes}")
+    return lines

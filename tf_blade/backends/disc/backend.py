@@ -11,6 +11,7 @@ from tf_blade.backends.disc.examiner import Examiner
 from tf_blade.backends.disc.ir.values import Module
 from tf_blade.backends.disc.lower import lower_graph
 from tf_blade.engines.format import EngineFile, write_engine
+from tf_blade.engines.scratch import SCRATCH_SECTION, write_scratch
 from tf_blade.engines.signature import UNKNOWN, EngineInput, EngineOutput, EngineSignature, SymbolInfo
 from tf_blade.errors import BuildFailure, Unsupported
 from tf_blade.graph.graph import Node
@@ -64,7 +65,7 @@ class DiscBackend:
                 backend_version=VERSION,
                 signature=signature_of(cluster, module, compiled.bound),
                 cluster_hash=module_hash,
-                sections={"elf": compiled.image},
+                sections={"elf": compiled.image, SCRATCH_SECTION: write_scratch(compiled.scratch)},
                 isa_levels=tuple(ISA_LEVELS[isa] for isa in settings.isas),
             )
         )

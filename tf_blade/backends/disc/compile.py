@@ -18,6 +18,7 @@ from tf_blade.backends.disc.fusion.decompose import decompose
 from tf_blade.backends.disc.fusion.plan import Plan, Planner
 from tf_blade.backends.disc.ir.values import Module, Value
 from tf_blade.settings import Settings
+from tf_blade.symbolic import Dim
 
 del regions  # imported for its emitters
 
@@ -30,11 +31,13 @@ class Generated:
         text: one translation unit, compiled once for each instruction set level.
         kernels: kinds of the groups that run executes, in order.
         bound: indices of the parameters that init reads; init must run again when one of them changes.
+        scratch: bytes that a run plans for its intermediate values, at most.
     """
 
     text: str
     kernels: tuple[str, ...]
     bound: frozenset[int]
+    scratch: Dim
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,12 +49,14 @@ class Executable:
         source: what it was compiled from.
         kernels: kinds of the groups that run executes, in order.
         bound: indices of the parameters that init reads.
+        scratch: bytes that a run plans for its intermediate values, at most.
     """
 
     image: bytes
     source: str
     kernels: tuple[str, ...]
     bound: frozenset[int]
+    scratch: Dim
 
 
 def compile_module(module: Module, settings: Settings | None = None) -> Executable:
@@ -63,7 +68,7 @@ def compile_module(module: Module, settings: Settings | None = None) -> Executab
     settings = settings or Settings()
     generated = generate(passes.run(module, debug=settings.debug))
     image = toolchain.build(generated.text, settings.isas)
-    return Executable(image, generated.text, generated.kernels, generated.bound)
+    return Executable(image, generated.text, generated.kernels, generated.bound, generated.scratch)
 
 
 def generate(module: Module) -> Generated:
@@ -82,7 +87,7 @@ def generate(module: Module) -> Generated:
     init, _ = _program(module, roots, [], table, ())
     writer = SourceWriter(module, table, Guards(bind, late_checks(module, table)), init, run)
     text = writer.text()
-    return Generated(text, tuple(group.kind for group in run_plan.groups), writer.bound)
+    return Generated(text, tuple(group.kind for group in run_plan.groups), writer.bound, writer.scratch)
 
 
 class _Fixed(Collection[Value]):

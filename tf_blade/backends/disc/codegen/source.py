@@ -15,7 +15,7 @@ from tf_blade.backends.disc.codegen.memory import Slot
 from tf_blade.backends.disc.codegen.program import Definitions, Layout, Program, lay_out, statements, step
 from tf_blade.backends.disc.codegen.stages import FAILED, Guards, Stages
 from tf_blade.backends.disc.ir.values import Module, Value
-from tf_blade.symbolic import Dim, free_symbols, num_elements
+from tf_blade.symbolic import Dim, add, free_symbols, num_elements
 
 _INPUT_DATA = re.compile(r"inputs\[(\d+)\]\.data")
 HEAVY_EVERY = 16  # light calls between two looks for cancellation
@@ -40,6 +40,7 @@ class SourceWriter:
         self.constant_lines: list[str] = []
         self.state: dict[Argument, int] = {}
         self.bound: frozenset[int] = frozenset()
+        self.scratch: Dim = 0  # bytes of a run's arenas, at most
         init_outputs = {init.resolve(value) for group in init.plan.groups for value in group.outputs}
         for item in [*run.arguments(), *(run.resolve(value) for value in module.results)]:
             if isinstance(item, Packed) or (isinstance(item, Value) and item in init_outputs):
@@ -104,6 +105,8 @@ class SourceWriter:
     def _run(self) -> list[str]:
         outputs = self._outputs()
         layout = lay_out(self.run, {*outputs, *(item for item in self.state if isinstance(item, Value))})
+        stages = {self._stage(slot) for slot in layout.slots}
+        self.scratch = add(64 * (len(layout.slots) + len(stages)), *(slot.bytes_ for slot in layout.slots))
         lines = [
             "int32_t run(const BladeRal* ral, const void* state_pointer, const BladeTensor* inputs) {",
             "  Dims d;",

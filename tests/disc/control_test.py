@@ -8,7 +8,9 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from tests.disc import codegen_kit
-from tf_blade.backends.disc import passes
+from tf_blade.backends.disc import passes, toolchain
+from tf_blade.backends.disc.compile import generate
+from tf_blade.backends.disc.harness import Cancelled, LoadedExecutable
 from tf_blade.backends.disc.ir import interpreter
 from tf_blade.backends.disc.ir.builder import Builder
 from tf_blade.backends.disc.ir.values import Module, Value
@@ -134,8 +136,6 @@ class ControlTest(parameterized.TestCase):
 
     def test_weights_are_packed_once(self) -> None:
         """The product with rows is one product before the loop, the other stays; the weights of both are packed."""
-        from tf_blade.backends.disc.compile import generate
-
         optimized = passes.run(rnn(), debug=True)
         (turns,) = [op for op in optimized.ops() if op.kind == "while"]
         self.assertLen([op for op in optimized.ops() if op.kind == "dot"], 1)
@@ -144,11 +144,33 @@ class ControlTest(parameterized.TestCase):
         self.assertEqual(text.count("pack_b(ral"), 2)
         self.assertNotIn("args.b = ", text)
 
-    def test_endless_loop_is_cancelled(self) -> None:
-        from tf_blade.backends.disc import toolchain
-        from tf_blade.backends.disc.compile import generate
-        from tf_blade.backends.disc.harness import Cancelled, LoadedExecutable
+    def test_what_may_fail_stays_in_the_loop(self) -> None:
+        """A loop of no turns reads no row, so a bad index is no error; what cannot fail is computed before."""
+        b = Builder()
+        x, index, divisor = b.parameter(F, (N, 3)), b.parameter(INT, ()), b.parameter(INT, ())
+        limit = limit_of(b)
 
+        def step(r: Builder, values: Sequence[Value]) -> list[Value]:
+            _, total, count, x, index, divisor = values
+            row = r.elementwise("tanh", r.gather(r.elementwise("exp", x), index, 0))
+            count = r.elementwise("add", count, r.elementwise("floor_div", r.scalar(7, INT), divisor))
+            return [r.elementwise("add", total, row), count]
+
+        start = [b.full(0, F, (3,)), b.scalar(1, INT)]
+        module = b.module("rare", loop(b, limit, start, [x, index, divisor], step))
+        optimized = passes.run(module, debug=True)
+        (turns,) = [op for op in optimized.ops() if op.kind == "while"]
+        inside = [str(op.attrs.get("fn", op.kind)) for op in turns.attrs["body"].ops()]
+        self.assertContainsSubset(["gather", "tanh", "floor_div"], inside)
+        self.assertNotIn("exp", inside)
+        image = toolchain.build(generate(optimized).text, ("x86-64-v3",))
+        runner = LoadedExecutable(image, parameters=module.parameters, results=module.results)
+        for rows, place, number in ((0, 5, 0), (2, 1, 3)):
+            given = (np.full((rows, 3), 0.5, np.float32), np.array(place, np.int32), np.array(number, np.int32))
+            for got, want in zip(runner.run(list(given)), interpreter.run(module, list(given)), strict=True):
+                codegen_kit.compare(got, want, f"{rows}")
+
+    def test_endless_loop_is_cancelled(self) -> None:
         b = Builder()
         x = b.parameter(F, (3,))
         test = b.region()

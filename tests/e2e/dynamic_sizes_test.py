@@ -10,7 +10,7 @@ import tensorflow as tf
 from absl.testing import absltest, parameterized
 
 import tf_blade
-from tests.e2e import kit
+from tests.e2e import engines_only, kit
 from tf_blade import runtime
 
 
@@ -49,6 +49,7 @@ def _models() -> tuple[Path, Path]:
     tf.saved_model.save(model, str(folder / "src"), signatures=signature)
     report = tf_blade.optimize_saved_model(folder / "src", folder / "dst", verify=False, isas=kit.host_isas())
     assert len(report.clusters) == 1, report
+    assert engines_only.flops_inside(report) >= 0.95, report
     return folder / "src", folder / "dst"
 
 

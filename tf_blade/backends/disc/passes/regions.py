@@ -1,7 +1,8 @@
 """Passes and regions: what a region computes anew each time and need not goes to the outer module.
 
 `hoist` takes out of a loop what is computed from captured values alone, and out of a branch what is computed from
-weights alone (the branch may not be taken). `prune` drops captured values that nobody reads.
+weights alone (the branch may not be taken). What may fail stays: a loop of no turns, or a branch not taken, does not.
+`prune` drops captured values that nobody reads.
 """
 
 from __future__ import annotations
@@ -9,12 +10,34 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from tf_blade.backends.disc.ir.builder import Builder
+from tf_blade.backends.disc.ir.scalar import FNS
 from tf_blade.backends.disc.ir.values import Module, Op, Value
-from tf_blade.backends.disc.passes.rewriter import is_weight_only
+from tf_blade.backends.disc.passes.rewriter import is_weight_only, splat_value
 
 # As cheap to compute again as to read.
 _STAYS = frozenset({"broadcast", "constant", "dims", "iota"})
+# An index, or other content, may be one that the op reports an error for.
+_MAY_FAIL = frozenset(
+    {
+        "combined_nms",
+        "gather_nd",
+        "nms",
+        "partition",
+        "ragged_gather",
+        "ragged_range",
+        "ragged_to_dense",
+        "ragged_to_sparse",
+        "scatter",
+        "segment_reduce",
+        "sparse_fill_rows",
+        "sparse_reshape",
+        "stitch",
+        "update_row",
+    }
+)
 Pass = Callable[[Module], Module]
 
 
@@ -108,7 +131,9 @@ class _Hoister:
     def _fixed(self, region: Module) -> set[Value]:
         fixed: set[Value] = {value for value in region.parameters if value in self.outside}
         for op in region.ops():
-            if op.kind != "parameter" and not op.regions() and all(value in fixed for value in op.operands):
+            if op.kind == "parameter" or op.regions() or _may_fail(op):
+                continue
+            if all(value in fixed for value in op.operands):
                 fixed.update(op.results)
         return fixed
 
@@ -158,6 +183,21 @@ class _Hoister:
             rebuilt = inner.rebuild(op, [values[item] for item in op.operands])
             values.update(zip(op.results, rebuilt.results, strict=True))
         return Module(region.name, list(inner.parameters), [values[item] for item in region.results])
+
+
+def _may_fail(op: Op) -> bool:
+    """Whether an op can report an error, for some content of its operands."""
+    if op.kind == "elementwise":
+        divides = FNS[op.attrs["fn"]].may_fail and not np.issubdtype(op.result.dtype.numpy, np.inexact)
+        return divides and not splat_value(op.operands[1])
+    if op.kind == "gather":
+        x, index = op.operands
+        limit = x.shape[op.attrs["axis"]]
+        if index.kind != "constant" or not isinstance(limit, int):
+            return True
+        array = index.op.attrs["array"]
+        return bool(np.any((array < 0) | (array >= limit)))
+    return op.kind in _MAY_FAIL
 
 
 # --- pruning --------------------------------------------------------------------------------------------------------

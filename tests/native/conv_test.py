@@ -139,6 +139,47 @@ class ConvTest(parameterized.TestCase):
             self._conv2d(kernels, random, g)
 
     @parameterized.parameters(*CONFIGS)
+    def test_winograd(self, isa: str, threads: int) -> None:
+        kernels, random = Kernels(isa, threads), np.random.default_rng(threads)
+        for _ in range(60):
+            low, high, size = random.integers(0, 4, 2), random.integers(0, 4, 2), random.integers(1, 14, 2)
+            out = np.maximum(size + low + high - 2, 0)
+            in_c, out_c = (int(random.choice((1, 3, 16, 33, 70))) for _ in range(2))
+            shape = (int(random.integers(0, 4)), *size, in_c, *out, out_c, 3, 3, 1, 1, 1, 1, *low)
+            self._winograd(kernels, random, Geometry(*(int(v) for v in shape)))
+
+    @parameterized.parameters(*CONFIGS)
+    def test_winograd_of_several_blocks(self, isa: str, threads: int) -> None:
+        kernels, random = Kernels(isa, threads), np.random.default_rng(threads)
+        many_tiles = Geometry(2, 21, 30, 64, 21, 30, 40, 3, 3, pad_top=1, pad_left=1)
+        many_channels = Geometry(1, 13, 9, 300, 13, 9, 70, 3, 3, pad_top=1, pad_left=1)
+        for g in (many_tiles, many_channels):
+            self._winograd(kernels, random, g)
+
+    def _winograd(self, kernels: Kernels, random: np.random.Generator, g: Geometry) -> None:
+        image = normal(random, g.batch, g.in_h, g.in_w, g.in_c)
+        weights = normal(random, 3, 3, g.in_c, g.out_c)
+        self._check(kernels, "run_conv_winograd", g, image, weights, _conv(g, image, weights))
+
+    @parameterized.parameters(*CONFIGS)
+    def test_winograd_of_infinities_as_the_direct_form(self, isa: str, threads: int) -> None:
+        kernels, random = Kernels(isa, threads), np.random.default_rng(threads)
+        g = Geometry(1, 9, 8, 20, 9, 8, 35, 3, 3, pad_top=1, pad_left=1)
+        image, weights = normal(random, 1, 9, 8, 20), normal(random, 3, 3, 20, 35)
+        image[0, 2, 3, 7], image[0, 6, 6, 19], image[0, 8, 0, 2] = np.inf, -np.inf, np.nan
+        image[0, 4, 1, 0] = 3e38  # the sum of two inputs overflows
+        image[0, 4, 3, 0], weights[:, :, 0] = 3e38, weights[:, :, 0] * 1e-30
+        with np.errstate(invalid="ignore"):
+            expected = _conv(g, image, weights)
+        self.assertGreater(np.isfinite(expected).mean(), 0.5)
+        output = kernels.guarded(np.zeros((g.pixels, g.out_c), np.float32))
+        none = np.zeros(g.out_c, np.float32), np.zeros(g.pixels, np.float32)
+        arrays = (kernels.guarded(image), kernels.guarded(weights), *none, output)
+        self.assertEqual(kernels.call("run_conv_winograd", g.numbers, *arrays), OK)
+        # Weights that come back from transformed ones have their neighbours' roundings.
+        np.testing.assert_allclose(output, 2 * expected, rtol=1e-4, atol=2e-4)
+
+    @parameterized.parameters(*CONFIGS)
     def test_conv2d_transpose(self, isa: str, threads: int) -> None:
         kernels, random = Kernels(isa, threads), np.random.default_rng(threads)
         for _ in range(80):

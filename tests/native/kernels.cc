@@ -11,6 +11,7 @@
 #include "custom_ops/disc/cpu/attention.h"
 #include "custom_ops/disc/cpu/conv.h"
 #include "custom_ops/disc/cpu/conv_transpose.h"
+#include "custom_ops/disc/cpu/conv_winograd.h"
 #include "custom_ops/disc/cpu/depthwise.h"
 #include "custom_ops/disc/cpu/dot.h"
 #include "custom_ops/disc/cpu/gemm.h"
@@ -176,6 +177,17 @@ int32_t run_conv(int threads, const int64_t* s, const float* input, const float*
     if (args.stride_w * args.in_c == 6) return blade::conv2d_slim<6>(host.ral(), args, epilogue);
   }
   return blade::conv2d(host.ral(), args, epilogue);
+}
+
+int32_t run_conv_winograd(int threads, const int64_t* s, const float* input, const float* weights, const float* bias,
+                          const float* row, float* output) {
+  Host host(threads);
+  blade::ConvArgs args = MakeConv(s, input, output);
+  const int64_t bytes = blade::packed_winograd_bytes(args.in_c, args.out_c);
+  float* packed = static_cast<float*>(host.Alloc(static_cast<size_t>(bytes)));
+  blade::pack_winograd_weights(host.ral(), weights, args.in_c, args.out_c, packed);
+  args.weights_packed = packed;
+  return blade::conv2d_winograd(host.ral(), args, TestEpilogue{bias, row});
 }
 
 int32_t run_conv_transpose(int threads, const int64_t* s, const float* input, const float* weights, const float* bias,

@@ -37,6 +37,12 @@ def _convolutions() -> Iterator[OpCase]:
                     name, conv(stride=stride, padding=padding), (f32(2, "h", 9, 3), f32(*kernel, 3, 4)), sizes=SPATIAL
                 )
     yield OpCase("Conv2D_weight", conv(), (f32("n", 6, 7, 3), f32(3, 3, 3, 16, weight=True)))
+    for padding in ("SAME", "VALID"):  # by Winograd's form
+        image, weight = f32("n", "h", "w", 64), f32(3, 3, 64, 35, weight=True)
+        yield OpCase(f"Conv2D_winograd_{padding}", conv(padding=padding), (image, weight), sizes=(0, 1, 2, 5, 8, 31))
+    yield OpCase(
+        "Conv2D_winograd_static", conv(), (f32("n", 9, 8, 70), f32(3, 3, 70, 64, weight=True)), sizes=(0, 1, 9)
+    )
     yield OpCase("Conv2D_all_dynamic", conv(stride=2), (f32("n", "h", "w", 3), f32(3, 3, 3, 4)))
     yield OpCase("Conv2D_strides", conv(strides=[1, 2, 3, 1]), (f32("n", 7, 8, 2), f32(3, 2, 2, 4)))
     yield OpCase("Conv2D_1d", conv(padding="VALID"), (f32("n", 1, "w", 4), f32(1, 3, 4, 5)), sizes=(0, 1, 3, 6))

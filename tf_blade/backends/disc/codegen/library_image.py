@@ -12,11 +12,14 @@ from tf_blade.errors import BuildFailure
 from tf_blade.symbolic import is_static
 
 SLIM_CHANNELS = 8  # at most, of images for conv2d_slim
+WINOGRAD_CHANNELS = range(64, 513)  # of images for conv2d_winograd: fewer lose more in its transforms than they save
+WINOGRAD_FILTERS = 32  # at least
+WINOGRAD_PIXELS = 64  # of an image, at least: a smaller one waits for its weights, which are 16/9 of the direct form's
 
 
 @emitter("conv2d")
 def conv2d(context: LibraryContext) -> Call:
-    """depthwise.h where every channel has its own filters, conv.h elsewhere; weights are packed by init."""
+    """depthwise.h where every channel has its own filters, else conv_winograd.h or conv.h; init packs weights."""
     op = context.op
     x, w = op.operands
     _check_type(op)
@@ -26,6 +29,15 @@ def conv2d(context: LibraryContext) -> Call:
         fields["weights_packed"] = context.pointer(w)
         return _finish(context, "ConvArgs", fields, "depthwise_conv2d")
     fields["groups"] = str(op.attrs["groups"])
+    if _suits_winograd(context):
+        sizes = f"{context.dim(group_in_c)}, {context.dim(out_c)}"
+        return _packed(
+            context,
+            fields,
+            "conv2d_winograd",
+            size=f"packed_winograd_bytes({sizes})",
+            fill=f"pack_winograd_weights(ral, $src, {sizes}, reinterpret_cast<float*>($dst));",
+        )
     sizes = ", ".join(context.dim(item) for item in (kernel_h, kernel_w, group_in_c, out_c, op.attrs["groups"]))
     return _packed(
         context,
@@ -44,6 +56,19 @@ def _function(op: Op) -> str:
     if not few or op.attrs["groups"] != 1 or op.attrs["dilations"][1] != 1:
         return "conv2d"
     return f"conv2d_slim<{channels * op.attrs['strides'][1]}>"
+
+
+def _suits_winograd(context: LibraryContext) -> bool:
+    """Whether the kernel is 3x3 of stride 1, and channels and pixels are so many that Winograd's form is faster."""
+    op = context.op
+    w, (_, height, width, _) = op.operands[1], op.result.shape
+    if not (context.is_weight(w) and is_static(w.shape)) or w.shape[:2] != (3, 3) or op.attrs["groups"] != 1:
+        return False
+    if tuple(op.attrs["strides"]) != (1, 1) or tuple(op.attrs["dilations"]) != (1, 1):
+        return False
+    if isinstance(height, int) and isinstance(width, int) and height * width < WINOGRAD_PIXELS:
+        return False
+    return w.shape[2] in WINOGRAD_CHANNELS and w.shape[3] >= WINOGRAD_FILTERS
 
 
 @emitter("conv2d_transpose")

@@ -371,6 +371,8 @@ _HEADERS = {
     "conv2d(ral": "conv.h",
     "conv2d_slim<": "conv.h",
     "pack_conv_weights(ral": "conv.h",
+    "conv2d_winograd(ral": "conv_winograd.h",
+    "pack_winograd_weights(ral": "conv_winograd.h",
     "conv2d_transpose(ral": "conv_transpose.h",
     "depthwise_conv2d(ral": "depthwise.h",
     "dot(ral": "dot.h",

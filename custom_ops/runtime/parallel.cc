@@ -23,6 +23,10 @@ void Pause() {
 }
 
 // One loop. Pool threads may come late, after the loop is over: the job is counted, and they find nothing to claim.
+//
+// Each thread has a range of its own and claims parts from its front; when it is used up, from those of others. So
+// loops of one shape give a thread the same indices each time, and what it used then may still be in its core's cache
+// (a recurrent network's weights, the rows that the kernel before has written).
 class LoopJob {
  public:
   LoopJob(int64_t total, int64_t parts, Host::LoopBody body, void* arg, int users)
@@ -31,17 +35,18 @@ class LoopJob {
         parts_((total + part_ - 1) / part_),
         body_(body),
         arg_(arg),
-        users_(users) {}
-
-  void Work() {
-    int64_t done = 0;
-    for (;;) {
-      const int64_t index = next_.fetch_add(1, std::memory_order_relaxed);
-      if (index >= parts_) break;
-      const int64_t begin = index * part_;
-      body_(arg_, begin, std::min(begin + part_, total_));
-      ++done;
+        users_(users),
+        num_ranges_(std::min(users, kMostRanges)) {
+    for (int i = 0; i < num_ranges_; ++i) {
+      ranges_[i].next = parts_ * i / num_ranges_;
+      ranges_[i].end = parts_ * (i + 1) / num_ranges_;
     }
+  }
+
+  // `user` is 0 for the caller, and up for the others.
+  void Work(int user) {
+    int64_t done = 0;
+    for (int i = 0; i < num_ranges_; ++i) done += WorkOn(&ranges_[(user + i) % num_ranges_]);
     if (done == 0) return;
     if (finished_.fetch_add(done, std::memory_order_acq_rel) + done == parts_) {
       std::lock_guard<std::mutex> lock(mutex_);
@@ -64,6 +69,23 @@ class LoopJob {
   }
 
  private:
+  static constexpr int kMostRanges = 8;
+
+  struct alignas(64) Range {
+    std::atomic<int64_t> next;
+    int64_t end;
+  };
+
+  int64_t WorkOn(Range* range) {
+    int64_t done = 0;
+    for (;; ++done) {
+      const int64_t index = range->next.fetch_add(1, std::memory_order_relaxed);
+      if (index >= range->end) return done;
+      const int64_t begin = index * part_;
+      body_(arg_, begin, std::min(begin + part_, total_));
+    }
+  }
+
   bool Finished() const { return finished_.load(std::memory_order_acquire) == parts_; }
 
   const int64_t total_;
@@ -71,9 +93,10 @@ class LoopJob {
   const int64_t parts_;
   const Host::LoopBody body_;
   void* const arg_;
-  std::atomic<int64_t> next_{0};
   std::atomic<int64_t> finished_{0};
   std::atomic<int> users_;
+  const int num_ranges_;
+  Range ranges_[kMostRanges];
   std::mutex mutex_;
   std::condition_variable all_done_;
 };
@@ -92,12 +115,12 @@ void ParallelFor(ThreadPool& pool, int64_t total, int64_t cost_ns, Host::LoopBod
   const int64_t parts = std::min({total, threads * kPartsPerThread, std::max(threads, work / kMinPartNs)});
   LoopJob* job = std::make_unique<LoopJob>(total, parts, body, arg, static_cast<int>(threads)).release();
   for (int64_t i = 1; i < threads; ++i) {
-    pool.Schedule([job] {
-      job->Work();
+    pool.Schedule([job, i] {
+      job->Work(static_cast<int>(i));
       job->Release();
     });
   }
-  job->Work();
+  job->Work(0);
   job->Wait();
   job->Release();
 }

@@ -9,6 +9,7 @@ from absl.testing import absltest, parameterized
 
 from tests.disc import codegen_kit
 from tf_blade import dtypes
+from tf_blade.backends.disc.compile import generate
 from tf_blade.backends.disc.harness import ExecutionError, LoadedExecutable
 from tf_blade.backends.disc.ir import interpreter
 from tf_blade.backends.disc.ir.builder import Builder
@@ -311,6 +312,37 @@ class ErrorsTest(absltest.TestCase):
         quotient, rest = runner.run([one, np.array([2, 2], np.int32)])
         np.testing.assert_array_equal(quotient, [3, -4])
         np.testing.assert_array_equal(rest, [1, 1])
+
+
+class NestedOutputsTest(parameterized.TestCase):
+    """Parts of an output that are used before are computed within it."""
+
+    def _caches(self, b: Builder) -> tuple[list[Value], list[Value]]:
+        past = [b.parameter(DType.FLOAT, (B, S, 20)) for _ in range(2)]
+        new = [b.parameter(DType.FLOAT, (B, 1, 20)) for _ in range(2)]
+        return past, [b.concat([x, b.elementwise("exp", y)], 1) for x, y in zip(past, new, strict=True)]
+
+    @parameterized.parameters(0, 1)
+    def test_caches_of_layers(self, axis: int) -> None:
+        b = Builder()
+        _, caches = self._caches(b)
+        shape = (*[1] * (axis + 1), B, S + 1, 20)
+        joined = b.concat([b.reshape(item, shape) for item in caches], axis)
+        sums = [b.reduce("sum", item, [1, 2]) for item in caches]
+        module = b.module("caches", [joined, *sums])
+        text = generate(module).text
+        self.assertIn("(output0 + ", text)
+        self.assertEqual(text.count("part of concat: float[1,"), 0)
+        codegen_kit.check(module, SIZES)
+
+    def test_what_has_another_place_is_copied(self) -> None:
+        b = Builder()
+        past, caches = self._caches(b)
+        longer = b.concat([past[0], b.parameter(DType.FLOAT, (B, 1, 20))], 1)
+        joined = b.concat([caches[0], caches[0], longer, caches[1]], 0)
+        twice = b.concat([caches[0], caches[1]], 0)
+        sums = [b.reduce("sum", item, [1, 2]) for item in (*caches, longer)]
+        codegen_kit.check(b.module("caches", [joined, twice, caches[1], *sums]), SIZES[1:])
 
 
 if __name__ == "__main__":

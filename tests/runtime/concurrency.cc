@@ -65,7 +65,7 @@ void Increment(void* arg, int64_t begin, int64_t end) {
 // Each index exactly once, whatever the pool does and however the work is split.
 void TestParallelForCoversTheRange() {
   for (const int delay_us : {0, 50, 2000}) {
-    for (const int threads : {1, 2, 7}) {
+    for (const int threads : {1, 2, 7, 19}) {
       SlowPool pool(threads, delay_us);
       for (const int64_t total : {0, 1, 2, 3, 7, 64, 1000}) {
         for (const int64_t cost : {int64_t{0}, int64_t{100}, int64_t{100000}, INT64_MAX}) {
@@ -89,6 +89,29 @@ void TestParallelForDoesNotWaitForABusyPool() {
   const auto elapsed = std::chrono::steady_clock::now() - begin;
   Expect(elapsed < std::chrono::milliseconds(200), "the caller does the work of threads that are late");
   Expect(pool.scheduled() == 3, "a long loop asks for the pool's threads");
+}
+
+// Threads that all come in time begin at ranges of their own: none begins where another has been.
+void TestThreadsBeginFarApart() {
+  SlowPool pool(2, 0);
+  struct Starts {
+    std::thread::id caller = std::this_thread::get_id();
+    std::atomic<int64_t> first[2] = {-1, -1};
+    std::atomic<int> here{0};
+  };
+  for (int round = 0; round < 3; ++round) {
+    Starts starts;
+    auto body = [](void* arg, int64_t begin, int64_t) {
+      auto* all = static_cast<Starts*>(arg);
+      int64_t none = -1;
+      if (!all->first[all->caller != std::this_thread::get_id()].compare_exchange_strong(none, begin)) return;
+      // The first part lasts until the other thread has one too.
+      ++all->here;
+      while (all->here < 2) std::this_thread::yield();
+    };
+    ParallelFor(pool, 80, 100000, body, &starts);
+    Expect(starts.first[0] == 0 && starts.first[1] == 40, "each thread begins at a range of its own");
+  }
 }
 
 void TestLittleWorkStaysInTheCaller() {
@@ -337,6 +360,7 @@ int main(int argc, char** argv) {
   }
   TestParallelForCoversTheRange();
   TestParallelForDoesNotWaitForABusyPool();
+  TestThreadsBeginFarApart();
   TestLittleWorkStaysInTheCaller();
   TestSlotPoolGivesAnObjectToOneUserAtATime();
   TestArena();

@@ -39,6 +39,8 @@ struct GemmArgs {
 
 // Most rows of a block: enough to hide that its part of B comes from memory, few enough for a buffer on the stack.
 constexpr int64_t kGemmRows = 128;
+// Most where several blocks are needed anyway: whole tiles that leave more of the second level cache to the panels.
+constexpr int64_t kSeveralRows = 98 / kTileRows * kTileRows;
 
 // How [m, n] is cut into blocks that threads take one at a time: rows, and panels, dealt out evenly.
 struct GemmPartition {
@@ -48,7 +50,7 @@ struct GemmPartition {
 
   GemmPartition(int64_t batch, int64_t m, int64_t n, int64_t k, int64_t threads) {
     const int64_t panels = ceil_div(n, kPanel);
-    const int64_t least_rows = ceil_div(m, kGemmRows);
+    const int64_t least_rows = ceil_div(m, m <= kGemmRows ? kGemmRows : kSeveralRows);
     if (threads <= 1 || batch * m * n * k <= (int64_t{1} << 18)) {
       m_blocks = least_rows;
     } else {

@@ -72,7 +72,7 @@ BLADE_NOINLINE __attribute__((optimize("align-loops=64"))) void multiply_tile(in
     ahead.next += ahead.step;
 #pragma GCC unroll 1
     for (; a != stop; a += KU) {
-      if (MR * NV > 8) {
+      if (MR > 8) {  // fewer rows stay in the first level
         __builtin_prefetch(upcoming);
         upcoming += kRowStride;
       }

@@ -57,6 +57,7 @@ class Call:
         heavy: whether to look for cancellation first.
         found: Dims whose values the statements leave in `found[0]`, `found[1]`, … (see `OpSpec.found`).
         tag: the library op that the call computes; None for generated kernels.
+        moved: of a call that does no more than copy a value into another one: both, and the element where it goes.
     """
 
     statements: tuple[str, ...]
@@ -65,6 +66,7 @@ class Call:
     heavy: bool = False
     found: tuple[Dim, ...] = ()
     tag: Op | None = None
+    moved: tuple[Value, Value, Dim] | None = None
 
 
 def call_of(kernel: Kernel, units: str) -> Call:
@@ -75,7 +77,7 @@ def call_of(kernel: Kernel, units: str) -> Call:
         f"{{ @0@(d, &error{pointers}, begin, end); }});"
     )
     definition = Definition("kernel", kernel.text, kernel.comment)
-    return Call((statement,), kernel.arguments, (definition,))
+    return Call((statement,), kernel.arguments, (definition,), moved=kernel.moved)
 
 
 __all__ = ["NAME", "Argument", "Call", "Definition", "Packed", "call_of"]

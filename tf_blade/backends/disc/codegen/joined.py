@@ -6,9 +6,10 @@ place before the next: 26 rows gathered from 26 tables cost one call and one loo
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
-from tf_blade.backends.disc.codegen.affine import Atom, Lin, count, dim_add, flatten, variable
+from tf_blade.backends.disc.codegen.affine import Atom, Lin, count, dim_add, dim_mul, flatten, variable
 from tf_blade.backends.disc.codegen.body import Body, merge_loops
 from tf_blade.backends.disc.codegen.elements import Elements
 from tf_blade.backends.disc.codegen.index import Index
@@ -36,9 +37,21 @@ def build_concat(group: Group, context: Context) -> list[Kernel]:
     result, kernels = group.root.result, []
     offset: Dim = 0
     for operand in group.root.operands:
-        kernels.append(_part(group, context, operand, result, offset))
+        kernel = _part(group, context, operand, result, offset)
+        source = _stored(operand, group)
+        if source is not None and count(result.shape[:axis]) == 1:
+            start = dim_mul(offset, count(result.shape[axis + 1 :]))
+            kernel = dataclasses.replace(kernel, moved=(source, result, start))
+        kernels.append(kernel)
         offset = dim_add(offset, operand.shape[group.root.attrs["axis"]])
     return kernels
+
+
+def _stored(operand: Value, group: Group) -> Value | None:
+    """The value in memory whose elements are the operand's, in order; None when the group computes them."""
+    while operand.kind == "reshape" and operand.op in group.ops:
+        operand = operand.op.operands[0]
+    return operand if operand.op not in group.ops else None
 
 
 def _are_short(operands: Sequence[Value], axis: int) -> bool:

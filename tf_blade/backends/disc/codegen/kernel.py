@@ -37,6 +37,7 @@ class Kernel:
         arguments: what its pointer parameters are: values (of inputs, buffers or outputs), or scratch memory.
         units: number of steps of the parallel loop.
         cost: C++ expression for the nanoseconds of a step; Dims are spelled `d.field`.
+        moved: see `Call`.
     """
 
     text: str
@@ -44,6 +45,7 @@ class Kernel:
     arguments: tuple[Value | WorkSpace, ...]
     units: Dim
     cost: str
+    moved: tuple[Value, Value, Dim] | None = None
 
 
 class Pointers:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 
 import numpy as np
 
+from tf_blade.backends.disc.codegen import nested
 from tf_blade.backends.disc.codegen.call import Argument, Call, Packed
 from tf_blade.backends.disc.codegen.ctypes_ import memory_literal, storage
 from tf_blade.backends.disc.codegen.dims import DimTable
@@ -41,6 +42,7 @@ class SourceWriter:
         self.state: dict[Argument, int] = {}
         self.bound: frozenset[int] = frozenset()
         self.scratch: Dim = 0  # bytes of a run's arenas, at most
+        self.within: nested.Places = {}
         init_outputs = {init.resolve(value) for group in init.plan.groups for value in group.outputs}
         for item in [*run.arguments(), *(run.resolve(value) for value in module.results)]:
             if isinstance(item, Packed) or (isinstance(item, Value) and item in init_outputs):
@@ -104,7 +106,9 @@ class SourceWriter:
     # --- run ------------------------------------------------------------------------------------------------------
     def _run(self) -> list[str]:
         outputs = self._outputs()
-        layout = lay_out(self.run, {*outputs, *(item for item in self.state if isinstance(item, Value))})
+        kept = {item for item in self.state if isinstance(item, Value)}
+        self.within, copies = nested.find(self.run, self._early(outputs), kept)
+        layout = lay_out(self.run, {*outputs, *self.within, *kept})
         stages = {self._stage(slot) for slot in layout.slots}
         self.scratch = add(64 * (len(layout.slots) + len(stages)), *(slot.bytes_ for slot in layout.slots))
         lines = [
@@ -127,6 +131,8 @@ class SourceWriter:
 
         light = 0
         for call in self.run.calls:
+            if id(call) in copies:
+                continue
             light += 1
             if call.heavy or light >= HEAVY_EVERY:
                 light = 0
@@ -168,6 +174,10 @@ class SourceWriter:
             if root in produced and self.stages.of(value.shape) <= self.stages.of(root.shape):
                 found.setdefault(root, number)
         return found
+
+    def _early(self, outputs: dict[Value, int]) -> dict[Value, int]:
+        """The outputs whose memory is there before the first call."""
+        return {value: number for value, number in outputs.items() if self.stages.of(value.shape) == 0}
 
     def _allocate_outputs(self, stage: int) -> list[str]:
         lines = []
@@ -223,6 +233,9 @@ class SourceWriter:
             return self._constant(item)
         if item in outputs:
             return f"output{outputs[item]}"
+        if item in self.within and self.within[item][0] in outputs:
+            whole, offset = self.within[item]
+            return f"(output{outputs[whole]} + {self.table.c(offset)})"
         if item in self.state:
             return f"static_cast<const {storage(item.dtype)}*>(state[{self.state[item]}])"
         return f"reinterpret_cast<{storage(item.dtype)}*>({self._place(item, layout)})"

@@ -143,6 +143,9 @@ class _Soak:
     def run(self, seconds: float, threads: int) -> Outcome:
         import tf_blade
 
+        for request in self.requests:  # functions are instantiated by the first call
+            for serve in self.callables[request.model]:
+                serve(**request.feeds)
         tf_blade.reset_runtime_stats()
         workers = [threading.Thread(target=self.work, args=(number,), daemon=True) for number in range(threads)]
         for worker in workers:

@@ -42,8 +42,14 @@ class ScratchTest(absltest.TestCase):
         module.serve = serve
         folder = self.create_tempdir().full_path
         tf.saved_model.save(module, f"{folder}/source", signatures={"serving_default": serve})
-        options = {"verify": False, "warmup": False, "isas": kit.host_isas(), "min_cluster_gain_us": 0.0}
-        tf_blade.optimize_saved_model(f"{folder}/source", f"{folder}/target", **options)
+        tf_blade.optimize_saved_model(
+            f"{folder}/source",
+            f"{folder}/target",
+            verify=False,
+            warmup=False,
+            isas=kit.host_isas(),
+            min_cluster_gain_us=0.0,
+        )
         (data,) = damage.engines(Path(folder) / "target")
         engine = read_engine(data)
         program, names = read_scratch(engine.sections[SCRATCH_SECTION])

@@ -109,7 +109,7 @@ class BladeEngineOp : public tensorflow::AsyncOpKernel {
   class Lease {
    public:
     explicit Lease(BladeEngineOp* op) : op_(op), call_(op->pool_.Take()) {
-      if (call_ == nullptr) call_ = Make();
+      if (call_ == nullptr) call_ = std::make_unique<CallContext>(op->slots_.size(), op->stats_);
       call_->host.arena().BecomeBusy();
     }
     ~Lease() {
@@ -121,15 +121,6 @@ class BladeEngineOp : public tensorflow::AsyncOpKernel {
     CallContext& call() { return *call_; }
 
    private:
-    std::unique_ptr<CallContext> Make() const {
-      try {
-        return std::make_unique<CallContext>(op_->slots_.size(), op_->stats_);
-      } catch (...) {
-        op_->pool_.Give(nullptr);
-        throw;
-      }
-    }
-
     BladeEngineOp* const op_;
     std::unique_ptr<CallContext> call_;
   };

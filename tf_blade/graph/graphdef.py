@@ -23,6 +23,7 @@ from tf_blade.graph.attributes import Attr, ShapeAttr
 from tf_blade.graph.graph import ARG_OP, Graph, Node, Tensor
 from tf_blade.graph.graphdef_attrs import (
     OpCatalog,
+    element_type,
     output_args,
     read_attrs,
     read_shape,
@@ -58,6 +59,12 @@ class Origin:
 # Reading ------------------------------------------------------------------------------------------------------------
 
 
+def _index(text: str, reader: str) -> int:
+    if not text.isdecimal():
+        raise Unsupported(f"'{text}' is no number of an output", reader)
+    return int(text)
+
+
 class _Reader:
     """Adds the nodes of a message to a graph: all nodes first, then their edges, since messages are in any order."""
 
@@ -71,7 +78,11 @@ class _Reader:
     def add(self, node_def: NodeDef) -> Node:
         try:
             attrs = {**self._catalog.defaults(node_def.op), **read_attrs(node_def.attr)}
-            outputs = output_args(self._catalog.get(node_def.op), attrs)
+            definition = self._catalog.get(node_def.op)
+            for item in definition.attr:
+                if item.name not in node_def.attr and not item.HasField("default_value"):
+                    raise Unsupported(f"attribute '{item.name}' is missing", node_def.name)
+            outputs = output_args(definition, attrs)
         except Unsupported as error:
             raise Unsupported(error.reason, node_def.name) from error
         except KeyError as error:
@@ -90,30 +101,30 @@ class _Reader:
         node = self._graph.node(node_def.name)
         for text in node_def.input:
             if text.startswith("^"):
-                self._graph.add_control_input(node, self._node(text[1:], node_def.name))
+                self._graph.add_control_input(node, self.node(text[1:], node_def.name))
             else:
                 self._graph.append_input(node, self.tensor(text, node_def.name))
 
     def tensor(self, text: str, reader: str) -> Tensor:
         """The tensor of "node:out_arg:index" or "arg" in a function, of "node:index" or "node" in a main graph."""
         name, _, rest = text.partition(":")
-        node = self._node(name, reader)
+        node = self.node(name, reader)
         index = 0
         if rest and self._in_function:
             out_arg, _, position = rest.partition(":")
             if node.op == ARG_OP:
-                index = int(out_arg)
+                index = _index(out_arg, reader)
             elif out_arg not in self._offsets[name]:
                 raise Unsupported(f"reads output {text}, which does not exist", reader)
             else:
-                index = self._offsets[name][out_arg] + int(position or 0)
+                index = self._offsets[name][out_arg] + _index(position or "0", reader)
         elif rest:
-            index = int(rest)
+            index = _index(rest, reader)
         if index >= len(node.outputs):
             raise Unsupported(f"reads output {text}, which does not exist", reader)
         return node.outputs[index]
 
-    def _node(self, name: str, reader: str) -> Node:
+    def node(self, name: str, reader: str) -> Node:
         if name not in self._graph:
             raise Unsupported(f"reads {name}, which does not exist", reader)
         return self._graph.node(name)
@@ -131,11 +142,11 @@ def graph_from_function_def(function: FunctionDef, catalog: OpCatalog) -> Graph:
             raise Unsupported(f"argument {arg.name} has no type of its own")
         if arg.name in graph:
             raise Unsupported(f"two arguments are called {arg.name}")
-        tensor = graph.add_input(arg.name, DType(arg.type).ref if arg.is_ref else DType(arg.type))
+        tensor = graph.add_input(arg.name, element_type(arg.type).ref if arg.is_ref else element_type(arg.type))
         tensor.shape = _stated_shape(function.arg_attr[index].attr, arg.name) if index in function.arg_attr else None
         if len(arg.handle_data) == 1 and arg.type == DType.RESOURCE:
             item = arg.handle_data[0]
-            tensor.handle = (DType(item.dtype), symbolic_shape(read_shape(item.shape), arg.name))
+            tensor.handle = (element_type(item.dtype), symbolic_shape(read_shape(item.shape), arg.name))
     reader = _Reader(graph, catalog, in_function=True)
     for node_def in function.node_def:
         if node_def.name in graph:
@@ -148,7 +159,7 @@ def graph_from_function_def(function: FunctionDef, catalog: OpCatalog) -> Graph:
             raise Unsupported(f"result {arg.name} has no type of its own")
         graph.add_output(arg.name, reader.tensor(function.ret[arg.name], arg.name))
     for name in sorted(function.control_ret):
-        graph.control_outputs.append((name, graph.node(function.control_ret[name])))
+        graph.control_outputs.append((name, reader.node(function.control_ret[name], name)))
     return graph
 
 

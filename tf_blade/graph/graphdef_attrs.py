@@ -82,9 +82,9 @@ def _arg_dtypes(arg: op_def_pb2.OpDef.ArgDef, attrs: Mapping[str, Attr]) -> list
         types = attrs[arg.type_list_attr]
         if not isinstance(types, list):
             raise Unsupported(f"attribute {arg.type_list_attr} is no list of types")
-        dtypes = [DType(item) for item in types]
+        dtypes = [element_type(item) for item in types]
     else:
-        dtype = attrs[arg.type_attr] if arg.type_attr else DType(arg.type)
+        dtype = attrs[arg.type_attr] if arg.type_attr else element_type(arg.type)
         count = attrs[arg.number_attr] if arg.number_attr else 1
         if not isinstance(dtype, DType) or not isinstance(count, int):
             raise Unsupported("a type depends on an attribute of the enclosing function")
@@ -109,6 +109,18 @@ def _read_list(value: attr_value_pb2.AttrValue.ListValue) -> list[Any]:
     return []
 
 
+def element_type(number: int) -> DType:
+    """The element type of TensorFlow's number.
+
+    Raises:
+        Unsupported: there is none.
+    """
+    try:
+        return DType(number)
+    except ValueError as error:
+        raise Unsupported(f"{number} is no element type") from error
+
+
 def read_shape(value: Any) -> ShapeAttr:
     """The attribute for a TensorShapeProto."""
     return ShapeAttr(None if value.unknown_rank else tuple(int(dim.size) for dim in value.dim))
@@ -116,7 +128,7 @@ def read_shape(value: Any) -> ShapeAttr:
 
 def read_tensor(value: tensor_pb2.TensorProto) -> TensorAttr:
     """The attribute for a TensorProto; content bytes are not copied further."""
-    dtype = DType(value.dtype)
+    dtype = element_type(value.dtype)
     dims = tuple(int(dim.size) for dim in value.tensor_shape.dim)
     return TensorAttr(dtype, dims, _read_array(value, dtype, dims), value)
 
@@ -139,7 +151,7 @@ _READ: dict[str, Callable[[Any], Attr]] = {
     "i": int,
     "f": float,
     "b": bool,
-    "type": DType,
+    "type": element_type,
     "shape": read_shape,
     "tensor": read_tensor,
     "func": lambda value: FunctionAttr(value.name, read_attrs(value.attr)),

@@ -43,7 +43,7 @@ def annotate_handles(model: SavedModel, bodies: Mapping[str, Graph]) -> None:
 
 
 def _declared(node: Node) -> tuple[DType, Shape | None] | None:
-    dtype, shape = node.attrs["dtype"], node.attrs["shape"]
+    dtype, shape = node.attrs.get("dtype"), node.attrs.get("shape")
     if not isinstance(dtype, DType) or not isinstance(shape, ShapeAttr):
         return None
     return dtype, symbolic_shape(shape, node.name)

@@ -78,13 +78,19 @@ def saved_model_from(folder: Path, message: saved_model_pb2.SavedModel, position
     """A model around a message that was read or made.
 
     Raises:
-        InvalidSavedModelError: two functions have one name.
+        InvalidSavedModelError: two functions have one name, or one captures an object that does not exist.
     """
     meta_graph = message.meta_graphs[position]
     library = meta_graph.graph_def.library
     functions = {item.signature.name: item for item in library.function}
     if len(functions) != len(library.function):
         raise InvalidSavedModelError(f"{folder / SAVED_MODEL_FILE} is corrupt: two functions have one name")
+    objects = meta_graph.object_graph_def
+    for name, function in objects.concrete_functions.items():
+        if any(not 0 <= index < len(objects.nodes) for index in function.bound_inputs):
+            raise InvalidSavedModelError(
+                f"{folder / SAVED_MODEL_FILE} is corrupt: function {name} captures an object that does not exist"
+            )
     catalog = OpCatalog(library, meta_graph.meta_info_def.stripped_op_list.op)
     return SavedModel(folder, message, meta_graph, position, functions, catalog)
 

@@ -1,0 +1,60 @@
+"""Fuzzes the runtime's parser of engine files, compiled with the address and undefined-behaviour sanitizers.
+
+    python -m tests.fuzz.engine_file [--seconds 120] [--executions N] [--seed 0] [--sanitizer address,undefined]
+
+With clang, custom_ops/fuzz/engine_file_fuzz.cc is a libFuzzer target as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.engines.example import EXAMPLE
+from tests.runtime import native
+from tf_blade.engines.format import write_engine
+from tf_blade.engines.signature import EngineSignature
+
+_MAIN = native.CUSTOM_OPS / "fuzz/engine_file_fuzz.cc"
+
+
+def corpus() -> list[bytes]:
+    """Engine files to begin with: a usual one, one without inputs, one of many sections."""
+    empty = dataclasses.replace(EXAMPLE, signature=EngineSignature((), (), ()), sections={})
+    many = dataclasses.replace(EXAMPLE, sections={f"part{i}": bytes(i) for i in range(9)})
+    return [write_engine(engine) for engine in (EXAMPLE, empty, many)]
+
+
+def fuzz(
+    seconds: float, executions: int, seed: int, sanitizer: str = "address,undefined"
+) -> subprocess.CompletedProcess[str]:
+    """Runs the target; it exits with 0 when nothing was found, and prints executions and how many files parsed."""
+    program = native.program(_MAIN, sanitizer)
+    with tempfile.TemporaryDirectory() as folder:
+        files = []
+        for number, data in enumerate(corpus()):
+            files.append(Path(folder) / f"seed{number}")
+            files[-1].write_bytes(data)
+        return native.run(program, [str(seconds), str(executions), str(seed), *files])
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--executions", type=int, default=1_000_000_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sanitizer", default="address,undefined")
+    options = parser.parse_args()
+    result = fuzz(options.seconds, options.executions, options.seed, options.sanitizer)
+    sys.stdout.write(result.stdout)
+    sys.stderr.write(result.stderr)
+    return result.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,6 +9,7 @@ from absl.testing import absltest, parameterized
 
 from tests.disc import codegen_kit
 from tf_blade import dtypes
+from tf_blade.backends.disc import passes
 from tf_blade.backends.disc.compile import generate
 from tf_blade.backends.disc.harness import ExecutionError, LoadedExecutable
 from tf_blade.backends.disc.ir import interpreter
@@ -20,6 +21,46 @@ from tf_blade.symbolic import floordiv, symbol
 
 B, S = symbol("b"), symbol("s")
 SIZES = ({"b": 2, "s": 7}, {"b": 1, "s": 1}, {"b": 0, "s": 3}, {"b": 3, "s": 0}, {"b": 5, "s": 33})
+
+
+def lookups(b: Builder) -> list[Value]:
+    """Rows of tables beyond the first level cache, which kernels announce ahead; and loops that lie side by side."""
+    ids = b.parameter(DType.INT64, (B, S))
+    tables = [b.parameter(DType.FLOAT, (300 + i, width), weight=True) for i, width in enumerate((16, 21, 80))]
+    mixed = [b.binary("mul", ids, b.full(97 + 11 * i, DType.INT64, (B, S))) for i in range(3)]
+    rows = [b.gather(table, numbers, 0) for table, numbers in zip(tables, mixed, strict=True)]
+    column = b.reshape(b.slice(ids, (0, 0), (B, 1)), (B,))
+    late = b.gather(tables[0], b.reshape(ids, (B * S,)), 0)
+    padded = b.pad(late, (1, 0), (2, 0), value=b.scalar(2.0, DType.FLOAT))
+    return [
+        *mixed,
+        b.concat(rows, 2),
+        padded,
+        b.reduce("sum", rows[2], [2]),
+        b.reduce("sum", b.gather(tables[2], ids, 0), [1]),
+        b.layer_norm(b.gather(tables[2], ids, 0), None, None, 1e-3),
+        b.elementwise("exp", b.gather(tables[1], ids, 0)),
+        b.concat([late, late], 1),
+        b.reshape(b.elementwise("neg", column), (B, 1)),
+    ]
+
+
+def narrow(b: Builder) -> list[Value]:
+    """Products with one column."""
+    x = b.parameter(DType.FLOAT, (B, S, 37))
+    w, bias = (b.parameter(DType.FLOAT, shape, weight=True) for shape in ((37, 1), (1,)))
+    turned = b.parameter(DType.FLOAT, (1, 37))
+    each = b.parameter(DType.FLOAT, (B, 37, 1))
+    logits = b.binary("add", b.dot(x, w), bias)
+    flat = b.reshape(x, (B * S, 37))
+    return [
+        b.elementwise("sigmoid", logits),
+        b.dot(b.elementwise("relu", x), turned, transpose_b=True),
+        b.dot(x, each),
+        b.dot(flat, w),
+        b.dot(b.dot(flat, flat, transpose_a=True), w),
+        b.dot(b.slice(flat, (0, 0), (B * S, 1)), b.slice(turned, (0, 0), (1, 1))),
+    ]
 
 
 def movement(b: Builder) -> list[Value]:
@@ -207,7 +248,20 @@ def resizes(b: Builder) -> list[Value]:
 
 MODULES: dict[str, Callable[[Builder], list[Value]]] = {
     fn.__name__: fn
-    for fn in (movement, joined, sources, gathers, reductions, stitches, special, dots, epilogues, pads, resizes)
+    for fn in (
+        lookups,
+        movement,
+        joined,
+        sources,
+        gathers,
+        reductions,
+        stitches,
+        special,
+        dots,
+        epilogues,
+        pads,
+        resizes,
+    )
 }
 
 
@@ -253,6 +307,12 @@ class OpsTest(parameterized.TestCase):
         builder = Builder()
         results = MODULES[name](builder)
         codegen_kit.check(builder.module(name, results), SIZES, scale=5.0)
+
+    def test_products_with_one_column(self) -> None:
+        b = Builder()
+        module = passes.run(b.module("narrow", narrow(b)))
+        self.assertNotIn(1, [op.result.shape[-1] for op in module.ops() if op.kind == "dot"])
+        codegen_kit.check(module, SIZES, scale=5.0)
 
     @parameterized.parameters(*(dtype.name for dtype in sorted(dtypes.ALL)))
     def test_elementwise(self, dtype_name: str) -> None:

@@ -52,6 +52,28 @@ class PlanTest(absltest.TestCase):
         result = b.binary("add", b.dot(b.layer_norm(total, None, None, 1e-5), w), total)
         self.assertEqual(kernels(b, result), ["rows", "dot"])
 
+    def test_loops_side_by_side_are_one(self) -> None:
+        b = Builder()
+        ids = b.parameter(DType.INT64, (B, 8))
+        columns = [b.reshape(b.slice(ids, (0, i), (B, 1)), (B,)) for i in range(8)]
+        numbers = [b.binary("floor_mod", item, b.scalar(10 + i, DType.INT64)) for i, item in enumerate(columns)]
+        self.assertEqual(kernels(b, *numbers), ["loop"])
+
+    def test_loops_in_a_row_are_not_side_by_side(self) -> None:
+        # y = sums of x's columns under x * 2; the second loop reads x too, but needs what comes after the first.
+        b = Builder()
+        x = b.parameter(DType.FLOAT, (B, 64))
+        first = b.binary("mul", x, b.reshape(b.reduce("sum", x, [0]), (1, 64)))
+        second = b.binary("mul", x, b.reshape(b.reduce("sum", b.elementwise("exp", first), [0]), (1, 64)))
+        self.assertEqual(kernels(b, first, second).count("loop"), 2)
+
+    def test_a_product_with_one_column_is_a_reduction(self) -> None:
+        b = Builder()
+        x, w = b.parameter(DType.FLOAT, (B, 64)), b.parameter(DType.FLOAT, (64, 1), weight=True)
+        y = b.elementwise("sigmoid", b.dot(b.elementwise("relu", x), w))
+        module = passes.run(b.module("narrow", [y]))
+        self.assertEqual(list(generate(module).kernels), ["rows"])
+
     def test_merging_outputs_never_closes_a_cycle(self) -> None:
         # x -> a -> reduce over columns -> c, and a + c: `a` cannot be an output of the kernel of a + c.
         #

@@ -390,6 +390,15 @@ class PassesTest(parameterized.TestCase):
         module = run_and_compare(self, b.module("m", [result]))
         self.assertEqual(kinds(module), ["parameter", "parameter", "dot"])
 
+    @parameterized.parameters(0, 1, 5)
+    def test_products_with_one_column_become_sums(self, rows: int) -> None:
+        b = Builder()
+        x, y = b.parameter(F, (ROWS, 7)), b.parameter(F, (2, ROWS, 7))
+        w, turned, each = (b.parameter(F, shape, weight=True) for shape in ((7, 1), (1, 7), (2, 7, 1)))
+        results = [b.dot(x, w), b.dot(y, turned, transpose_b=True), b.dot(y, each)]
+        module = run_and_compare(self, b.module("m", results), rows=rows)
+        self.assertNotIn("dot", kinds(module))
+
     def test_common_subexpressions(self) -> None:
         b = Builder()
         x = b.parameter(F, (ROWS, 4))

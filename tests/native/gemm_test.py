@@ -14,7 +14,7 @@ class GemmTest(parameterized.TestCase):
         a = kernels.guarded(normal(random, 1 if case["a_shared"] else batch, *a_shape))
         b = kernels.guarded(normal(random, 1 if case["b_shared"] else batch, *b_shape))
         bias, row = kernels.guarded(normal(random, n)), kernels.guarded(normal(random, batch * m))
-        ldc = n if case["head"] else n + case["pad"]
+        ldc = n if case["head"] > 0 else n + case["pad"]
         c = kernels.guarded(np.full((batch, m, ldc), np.nan, np.float32))
         strides = (a_shape[1], 0 if case["a_shared"] else a_shape[0] * a_shape[1], case["a_t"])
         b_strides = (b_shape[1], 0 if case["b_shared"] else b_shape[0] * b_shape[1], case["b_t"])
@@ -25,7 +25,7 @@ class GemmTest(parameterized.TestCase):
         product = np.matmul(left.astype(np.float64), right.astype(np.float64))
         flat = np.broadcast_to(product, (batch, m, n)).reshape(batch * m, n)
         expected: Array = with_epilogue(flat, bias, row).reshape(batch, m, n)
-        if case["head"]:
+        if case["head"] > 0:
             heads = c.reshape(batch, n // case["head"], m, case["head"])
             assert_close(heads.swapaxes(1, 2).reshape(batch, m, n), expected, k)
             return
@@ -50,6 +50,18 @@ class GemmTest(parameterized.TestCase):
             for name in ("a_t", "b_t", "a_shared", "b_shared"):
                 case[name] = int(random.integers(2))
             case["packed"] = int(random.integers(2)) * case["b_shared"]
+            with self.subTest(**case):
+                self._check(kernels, random, case)
+
+    @parameterized.parameters(*CONFIGS)
+    def test_small_products(self, isa: str, threads: int) -> None:
+        kernels = Kernels(isa, threads)
+        random = np.random.default_rng(threads)
+        for _ in range(200):
+            case = self._case(batch=int(random.choice([0, 1, 2, 7])), pad=int(random.choice([0, 0, 3])), head=-1)
+            case |= {name: int(random.choice([0, 1, 2, 5, 9, 16, 17, 27, 33, 64])) for name in ("m", "n", "k")}
+            for name in ("a_t", "b_t", "a_shared", "b_shared"):
+                case[name] = int(random.integers(2))
             with self.subTest(**case):
                 self._check(kernels, random, case)
 

@@ -15,6 +15,7 @@
 #include "custom_ops/disc/cpu/depthwise.h"
 #include "custom_ops/disc/cpu/dot.h"
 #include "custom_ops/disc/cpu/gemm.h"
+#include "custom_ops/disc/cpu/small_products.h"
 #include "custom_ops/disc/cpu/pool.h"
 
 namespace {
@@ -134,6 +135,7 @@ int panel() { return blade::kPanel; }
 int depth() { return blade::kDepth; }
 
 // s: batch m n k lda a_batch a_transposed ldb b_batch b_transposed ldc c_batch packed head_width out_of_memory.
+// A head_width of -1 stands for small_products.
 int32_t run_gemm(int threads, const int64_t* s, const float* a, const float* b, const float* bias, const float* row,
                  float* c) {
   Host host(threads, s[14] != 0);
@@ -150,6 +152,7 @@ int32_t run_gemm(int threads, const int64_t* s, const float* a, const float* b, 
     args.b_batch_stride = 0;
   }
   const TestEpilogue epilogue = {bias, row};
+  if (s[13] == -1) return blade::small_products(host.ral(), args, epilogue);
   if (s[13] == 0) return blade::gemm(host.ral(), args, epilogue);
   return blade::gemm(host.ral(), args, epilogue, SplitHeads{c, args.m, s[13], args.n / s[13]});
 }

@@ -50,6 +50,16 @@ BLADE_ALWAYS_INLINE int64_t checked_index(T index, int64_t limit, int32_t* error
   return wide;
 }
 
+// Announces that the first kBytes of a table's row will be read, if `numbers` has a place `at`. The number may be out
+// of range: nothing is read there.
+template <int kBytes, class T, class I>
+BLADE_ALWAYS_INLINE void expect_row(const T* table, int64_t width, const I* numbers, int64_t at, int64_t count) {
+  if (static_cast<uint64_t>(at) >= static_cast<uint64_t>(count)) return;
+  const uint64_t offset = static_cast<uint64_t>(numbers[at]) * static_cast<uint64_t>(width) * sizeof(T);
+  const uint64_t row = reinterpret_cast<uintptr_t>(table) + offset;
+  for (int n = 0; n < kBytes; n += 64) expect_read(reinterpret_cast<const void*>(row + static_cast<uint64_t>(n)));
+}
+
 // Where padding by mirrors reads: `index` counts from the first element of the operand, which has `size` of them.
 // The loops end because each mirror moves the index nearer.
 BLADE_ALWAYS_INLINE int64_t mirror_reflect(int64_t index, int64_t size) {

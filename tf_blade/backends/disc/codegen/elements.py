@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 
-from tf_blade.backends.disc.codegen.affine import ZERO, Lin, count, dim_equal, variable
-from tf_blade.backends.disc.codegen.body import Body, Part, Scalar
+from tf_blade.backends.disc.codegen.affine import ZERO, Atom, Lin, count, dim_equal, variable
+from tf_blade.backends.disc.codegen.body import Body, Line, Part, Scalar
 from tf_blade.backends.disc.codegen.ctypes_ import literal, register_type
 from tf_blade.backends.disc.codegen.dims import DimTable
 from tf_blade.backends.disc.codegen.index import Index
@@ -19,6 +19,9 @@ from tf_blade.dtypes import DType
 from tf_blade.symbolic import Dim
 
 Provider = Callable[[Index], "Scalar | None"]
+NEAR_BYTES = 16384  # of a table that stays in the first level cache
+EXPECTED_BYTES = 256  # of a row that are announced; the processor finds what follows by itself
+ROWS_AHEAD = 32  # of all tables, that are on their way
 
 
 class Elements:
@@ -38,6 +41,9 @@ class Elements:
         self.table = table
         self.providers: dict[Value, Provider] = {}
         self.loads: list[tuple[str, Lin]] = []
+        self._loaded: dict[str, tuple[Value, Lin]] = {}
+        self._picked: dict[str, tuple[Value, Lin]] = {}
+        self._rows: dict[tuple[Value, Value, Lin, int], None] = {}
 
     def element(self, value: Value, index: Index) -> Scalar:
         """The element as an expression of its register type."""
@@ -61,7 +67,35 @@ class Elements:
         kind = register_type(value.dtype)
         self.loads.append((pointer, flat))
         parts = (f"{pointer}[", flat, "] != 0") if kind == "bool" else (f"{pointer}[", flat, "]")
-        return self.body.define(kind, flat.level, *parts, wide=wide_load(value.dtype, pointer, flat))
+        self._note_row(value, flat)
+        item = self.body.define(kind, flat.level, *parts, wide=wide_load(value.dtype, pointer, flat))
+        self._loaded[item.text] = (value, flat)
+        return item
+
+    def _note_row(self, table: Value, flat: Lin) -> None:
+        """Notes that a row of a table is read, the number of which was read from memory for this row of the loops."""
+        outer = [atom for atom in flat.terms if atom.level == 1]
+        if len(outer) != 1 or outer[0].name not in self._picked:
+            return
+        width, size = flat.terms[outer[0]], count(table.shape)
+        if isinstance(width, int) and not (isinstance(size, int) and size * table.dtype.size <= NEAR_BYTES):
+            self._rows.setdefault((table, *self._picked[outer[0].name], width))
+
+    def expect_rows(self, outer: Collection[Atom]) -> None:
+        """Has each row of the `outer` loops announce what one after it will read from tables. Called after all passes.
+
+        Rows of tables lie anywhere in memory: hundreds of cycles away, unless many are on their way at a time.
+        """
+        rows = []
+        for table, numbers, flat, width in self._rows:
+            steps = [step for step in flat.terms.values() if isinstance(step, int)]
+            if not steps or not all(atom in outer for atom in flat.terms):
+                continue
+            size = min(width * table.dtype.size, EXPECTED_BYTES)
+            later = flat.shifted(min(steps) * max(2, ROWS_AHEAD // len(self._rows)))
+            call = f"expect_row<{size}>({self.pointers.read(table)}, {width}, {self.pointers.read(numbers)}, "
+            rows.append(Line((call, later, ", ", count(numbers.shape), ");")))
+        self.body.row[:0] = rows
 
     def _constant(self, value: Value, index: Index) -> Scalar:
         array: np.ndarray = value.op.attrs["array"]
@@ -220,6 +254,8 @@ class Elements:
                 ("limit", limit, reads), "if (", limit, " < 1", *any_read, ") {", " set_error_flag(error); return; }"
             )
         atom = body.atom(limit, max(raw.level, 0), f"checked_index({raw.text}, ", limit, ", error)")
+        if raw.text in self._loaded:
+            self._picked[atom.name] = self._loaded[raw.text]
         return variable(atom)
 
     def resize(self, value: Value, index: Index) -> Scalar:

@@ -86,6 +86,7 @@ def _together(group: Group, root: Op, axis: int, context: Context) -> Kernel:
             store(body, pointers.written(result), result, target, text)
         body.end_pass()
         offset = dim_add(offset, operand.shape[axis])
+    elements.expect_rows(outer)
     merged = merge_loops([*body.kernel, *body.row], outer)
     render, names = renderer(context.table)
     lines = render.items(body.kernel, 1) + row_loop(render, merged, body.row)
@@ -109,6 +110,7 @@ def _part(group: Group, context: Context, operand: Value, result: Value, offset:
     multi = list(index.multi(body))
     multi[axis] = multi[axis].shifted(offset)
     store(body, pointers.written(result), result, flatten(tuple(multi), result.shape), text)
+    elements.expect_rows(variables[:-1])
     comment = (*describe(list(part.ops), []), f"// part of concat: {operand.type} of {result.type}")
     return finish_loop(body, pointers, variables, part, context, comment)
 

@@ -12,7 +12,7 @@ from tf_blade.symbolic import Dim
 
 @emitter("dot")
 def dot(context: LibraryContext) -> Call:
-    """gemm.h for float32, with packed weights; dot.h for other types."""
+    """gemm.h for float32, with packed weights, or small_products.h for many small ones; dot.h for other types."""
     op = context.op
     a, b = op.operands
     transpose_a, transpose_b = op.attrs["transpose_a"], op.attrs["transpose_b"]
@@ -50,8 +50,15 @@ def dot(context: LibraryContext) -> Call:
         }
     kind = "GemmArgs" if single else f"DotArgs<{storage(op.result.dtype)}>"
     setters = [f"{kind} args;", *(f"args.{key} = {value};" for key, value in fields.items())]
+    if single and b.rank > 2 and _is_small(m, n, k):
+        name = "small_products"
     epilogue = context.epilogue("NoEpilogue{}" if single else "DotNoEpilogue{}")
     return context.call(*setters, f"code = {name}(ral, args, {epilogue});")
+
+
+def _is_small(m: Dim, n: Dim, k: Dim) -> bool:
+    """Whether both operands of one product of a batch fit the first level cache; see small_products.h."""
+    return isinstance(m, int) and isinstance(n, int) and isinstance(k, int) and k <= 64 and m <= 64 and n <= 64
 
 
 def _bool(flag: bool) -> str:

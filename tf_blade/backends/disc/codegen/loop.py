@@ -68,6 +68,7 @@ def build_loop(group: Group, context: Context) -> Kernel:
         index = index_of(value, variables, group.domain.shape)
         item = elements.element(value, index)
         store(body, pointers.written(value), value, index.flat, item.text)
+    elements.expect_rows(variables[:-1])
     return finish_loop(body, pointers, variables, group, context, describe(list(group.ops), group.outputs))
 
 

@@ -142,6 +142,7 @@ class RowsBuilder:
             self.store_rows([v for v in stores if self._is_row(v)])
             self._pass(number, now, [v for v in stores if not self._is_row(v)])
         self._announce()
+        self.elements.expect_rows(self.frame.kept)
 
     def _announce(self) -> None:
         """Has the longest pass fetch what the next row reads and what a later pass of this row writes.

@@ -390,6 +390,7 @@ _HEADERS = {
     "depthwise_conv2d(ral": "depthwise.h",
     "dot(ral": "dot.h",
     "gemm(ral": "gemm.h",
+    "small_products(ral": "small_products.h",
     "nms(ral": "nms.h",
     "nms_with_overlaps(ral": "nms.h",
     "pack_b(ral": "gemm.h",

@@ -17,6 +17,7 @@ from tf_blade.backends.disc.codegen.columns import build_columns
 from tf_blade.backends.disc.codegen.elements import INLINE_KINDS
 from tf_blade.backends.disc.codegen.kernel import Context, Misfit
 from tf_blade.backends.disc.codegen.rows import check_rows
+from tf_blade.backends.disc.fusion.beside import join_beside
 from tf_blade.backends.disc.fusion.epilogue import grow_epilogue
 from tf_blade.backends.disc.fusion.groups import Domain, Group, loop_domain, reduction_domain, same_shape
 from tf_blade.backends.disc.fusion.late import LateUses
@@ -320,7 +321,7 @@ class Planner:
                     needed = producer.get(self._origin(value))
                     if needed is not None and needed is not group and needed not in done:
                         stack.append((needed, False))
-        return order
+        return join_beside(order, producer, self._origin, self.late)
 
     def _origin(self, value: Value) -> Value:
         while value in self.views:

@@ -15,8 +15,8 @@
 #include "custom_ops/disc/cpu/depthwise.h"
 #include "custom_ops/disc/cpu/dot.h"
 #include "custom_ops/disc/cpu/gemm.h"
-#include "custom_ops/disc/cpu/small_products.h"
 #include "custom_ops/disc/cpu/pool.h"
+#include "custom_ops/disc/cpu/small_products.h"
 
 namespace {
 

@@ -67,7 +67,8 @@ inline int32_t small_products(const BladeRal* ral, const GemmArgs& args, const E
         pack_panel(args.b_transposed ? b + n * args.ldb : b + n, args.ldb, args.b_transposed, args.k, columns, panel);
         int64_t m = 0;
         for (; m + kSmallRows <= args.m; m += kSmallRows) {
-          small_tile<kSmallRows>(a + m * a_row, a_row, a_column, panel, args.k, columns, c + m * args.ldc + n, args.ldc);
+          small_tile<kSmallRows>(a + m * a_row, a_row, a_column, panel, args.k, columns, c + m * args.ldc + n,
+                                 args.ldc);
         }
         for (; m < args.m; ++m) {
           small_tile<1>(a + m * a_row, a_row, a_column, panel, args.k, columns, c + m * args.ldc + n, args.ldc);

@@ -3,7 +3,8 @@
 For each model: seconds to optimize, of these in the C++ compiler, the engines' bytes, and seconds until a loaded model
 has answered its first request, original against optimized, each in a process of its own. `--layers` builds one encoder
 with 12 and with 24 layers instead: kernels that are the same are generated and compiled once, so the second should cost
-little more. Needs an otherwise idle machine.
+little more. Without verification and the warmup file, for which the model is loaded and run. Needs an otherwise idle
+machine.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def optimize(source: Path, target: Path) -> dict[str, float]:
 
     begin = time.perf_counter()
     with mock.patch.object(toolchain, "build", timed):
-        tf_blade.optimize_saved_model(source, target, verify=False)
+        tf_blade.optimize_saved_model(source, target, verify=False, warmup=False)
     return {"seconds": time.perf_counter() - begin, "compiler": compiling, "bytes": float(images)}
 
 

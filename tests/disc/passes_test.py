@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from absl.testing import absltest, parameterized
 
+from tf_blade import symbolic
 from tf_blade.backends.disc import passes
 from tf_blade.backends.disc.ir import interpreter
 from tf_blade.backends.disc.ir.builder import Builder
@@ -354,6 +355,38 @@ class PassesTest(parameterized.TestCase):
         low = (1, 1) if other == "pads" else (0, 0)
         y = b.pool2d("max", padded, window=(3, 3), strides=(1, 1), low=low, high=low)
         self.assertIn("pad", kinds(run_and_compare(self, b.module("m", [y]))))
+
+    @parameterized.parameters(2, 3)
+    def test_blocks_around_a_convolution_are_a_dilation(self, block: int) -> None:
+        b = Builder()
+        x, w = b.parameter(F, (ROWS, symbol("s1"), 6)), b.parameter(F, (1, 3, 6, 8), weight=True)
+        extra = symbolic.mod(block - symbolic.mod(symbol("s1") + 2 * block, block), block)
+        padded = b.pad(b.pad(x, (0, 2 * block, 0), (0, 0, 0)), (0, 0, 0), (0, extra, 0))
+        length = symbolic.floordiv(padded.shape[1], block)
+        b.require_equal(symbolic.mul(length, block), padded.shape[1])
+        split = b.reshape(padded, (ROWS, length, block, 6))
+        images = b.reshape(b.transpose(split, (2, 0, 1, 3)), (block * ROWS, 1, length, 6))
+        y = b.conv2d(images, w, strides=(1, 1), dilations=(1, 1), low=(0, 0), high=(0, 0))
+        back = b.transpose(b.reshape(y, (block, ROWS, length - 2, 8)), (1, 2, 0, 3))
+        whole = b.reshape(back, (ROWS, block * (length - 2), 8))
+        result = b.slice(whole, (0, 0, 0), (ROWS, block * (length - 2) - extra, 8))
+        for rows in (4, 5, 6):
+            found = run_and_compare(self, b.module("m", [result]), rows=rows)
+            self.assertLessEqual(set(kinds(found)), {"parameter", "reshape", "conv2d"})
+
+    @parameterized.parameters("none", "perm", "used", "order")
+    def test_blocks_of_height_and_width(self, other: str) -> None:
+        b = Builder()
+        x, w = b.parameter(F, (ROWS, 8, 9, 4)), b.parameter(F, (3, 2, 4, 5), weight=True)
+        split = b.reshape(b.pad(x, (0, 1, 0, 0), (0, 1, 0, 0)), (ROWS, 5, 2, 3, 3, 4))
+        perm = (4, 2, 0, 1, 3, 5) if other == "perm" else (2, 4, 0, 1, 3, 5)
+        images = b.reshape(b.transpose(split, perm), (6 * ROWS, 5, 3, 4))
+        y = b.conv2d(images, w, strides=(1, 1), dilations=(1, 1), low=(0, 0), high=(0, 0))
+        blocks = (3, 2) if other == "order" else (2, 3)
+        moved = b.transpose(b.reshape(y, (*blocks, ROWS, 3, 2, 5)), (2, 3, 0, 4, 1, 5))
+        result = b.reshape(moved, (ROWS, 3 * blocks[0], 2 * blocks[1], 5))
+        module = b.module("m", [result, y] if other == "used" else [result])
+        self.assertEqual("transpose" in kinds(run_and_compare(self, module)), other != "none")
 
     def test_narrow_convolutions_of_one_image_become_one(self) -> None:
         b = Builder()

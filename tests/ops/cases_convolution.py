@@ -37,6 +37,7 @@ def _convolutions() -> Iterator[OpCase]:
                     name, conv(stride=stride, padding=padding), (f32(2, "h", 9, 3), f32(*kernel, 3, 4)), sizes=SPATIAL
                 )
     yield OpCase("Conv2D_weight", conv(), (f32("n", 6, 7, 3), f32(3, 3, 3, 16, weight=True)))
+    yield from _blocks()
     for padding in ("SAME", "VALID"):  # by Winograd's form
         image, weight = f32("n", "h", "w", 64), f32(3, 3, 64, 35, weight=True)
         yield OpCase(f"Conv2D_winograd_{padding}", conv(padding=padding), (image, weight), sizes=(0, 1, 2, 5, 8, 31))
@@ -76,6 +77,20 @@ def _convolutions() -> Iterator[OpCase]:
     yield OpCase(
         "Conv2D_float64", conv(), (Arg(tf.float64, (2, 5, 5, 3)), Arg(tf.float64, (3, 3, 3, 4))), refusal="T=double"
     )
+
+
+def _blocks() -> Iterator[OpCase]:
+    """Dilated convolutions as TensorFlow writes them, with images moved to the batch and back."""
+
+    def dilated(*dilations: int, padding: str) -> Callable[..., Any]:
+        return lambda x, w: tf.nn.convolution(x, w, dilations=list(dilations), padding=padding)
+
+    for block in (2, 3):
+        fn = dilated(block, padding="SAME")
+        yield OpCase(f"SpaceToBatchND_conv1d_{block}", fn, (f32("n", "w", 3), f32(4, 3, 5)), sizes=(0, 1, 3, 6, 17))
+    images = f32("n", "h", "w", 3), f32(3, 2, 3, 4)
+    yield OpCase("SpaceToBatchND_conv2d_SAME", dilated(2, 3, padding="SAME"), images, sizes=(1, 4, 7))
+    yield OpCase("SpaceToBatchND_conv2d_VALID", dilated(2, 3, padding="VALID"), images, sizes=(5, 8, 9))
 
 
 def _depthwise() -> Iterator[OpCase]:

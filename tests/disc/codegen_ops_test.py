@@ -29,7 +29,8 @@ def lookups(b: Builder) -> list[Value]:
     tables = [b.parameter(DType.FLOAT, (300 + i, width), weight=True) for i, width in enumerate((16, 21, 80))]
     mixed = [b.binary("mul", ids, b.full(97 + 11 * i, DType.INT64, (B, S))) for i in range(3)]
     rows = [b.gather(table, numbers, 0) for table, numbers in zip(tables, mixed, strict=True)]
-    column = b.reshape(b.slice(ids, (0, 0), (B, 1)), (B,))
+    pairs = b.parameter(DType.INT64, (B, 2))
+    column = b.reshape(b.slice(pairs, (0, 1), (B, 1)), (B,))
     late = b.gather(tables[0], b.reshape(ids, (B * S,)), 0)
     padded = b.pad(late, (1, 0), (2, 0), value=b.scalar(2.0, DType.FLOAT))
     return [

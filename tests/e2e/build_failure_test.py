@@ -35,6 +35,7 @@ class _Raising(DiscBackend):
     """Takes what DISC takes, and fails at each build."""
 
     def __init__(self, error: Exception) -> None:
+        super().__init__()
         self._error = error
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -65,6 +66,11 @@ class Decoder(tf.Module):
 
 
 class BeamSearchTest(parameterized.TestCase):
+    report: tf_blade.Report
+    models: list[Any]
+    before: Any
+    after: Any
+
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()

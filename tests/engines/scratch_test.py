@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,9 @@ class ScratchTest(absltest.TestCase):
             scratch = {item["cluster"]: item["scratch_bytes"] for item in tf_blade.runtime_stats()["clusters"]}
             (held,) = [scratch[cluster.name] for cluster in made.clusters if cluster.name in scratch]
             self.assertGreater(held, before)
-            # Packed operands come on top of what is planned.
+            # Packed operands come on top of what is planned, each thread's.
             self.assertLessEqual(planned, held + 64 * 64)
-            self.assertLessEqual(held, 2 * planned + 2**20)
+            self.assertLessEqual(held, 2 * planned + 2**20 + 2**17 * (os.cpu_count() or 1))
             self.assertGreaterEqual(planned, 4 * sizes[0] * sizes[1])
             before = held
 

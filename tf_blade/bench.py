@@ -17,6 +17,7 @@ from tf_blade import inputs as inputs_lib
 from tf_blade.errors import InvalidInputError, InvalidSavedModelError
 from tf_blade.loaded import LoadedModel, chosen_signatures, first_line
 from tf_blade.report import text
+from tf_blade.threads import session_config
 
 v1 = tf.compat.v1
 Sample = Mapping[str, np.ndarray]
@@ -193,9 +194,8 @@ class _Session:
 
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
-        threads = tf.config.threading.get_intra_op_parallelism_threads()
         with tf.Graph().as_default():
-            self._session = v1.Session(config=v1.ConfigProto(intra_op_parallelism_threads=threads))
+            self._session = v1.Session(config=session_config())
             try:
                 self._meta_graph = v1.saved_model.load(self._session, ["serve"], model.path)
             except (OSError, LookupError, TypeError, ValueError, RuntimeError, tf.errors.OpError) as error:

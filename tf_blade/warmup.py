@@ -24,6 +24,7 @@ from tf_blade.loaded import check_fits, first_line
 from tf_blade.saved_model import warmup as files
 from tf_blade.saved_model.engines import signature_clusters
 from tf_blade.saved_model.model import read_saved_model
+from tf_blade.threads import session_config
 
 v1 = tf.compat.v1
 Sample = Mapping[str, np.ndarray]
@@ -92,7 +93,7 @@ class _Server:
         runtime.load()
         self.model = read_saved_model(folder)
         with tf.Graph().as_default(), _quiet():
-            self._session = v1.Session()
+            self._session = v1.Session(config=session_config())
             try:
                 meta_graph = v1.saved_model.load(self._session, ["serve"], str(folder))
             except (OSError, LookupError, TypeError, ValueError, RuntimeError, tf.errors.OpError) as error:

@@ -19,6 +19,7 @@ from tf_blade.graph.attributes import Attr, TensorAttr
 from tf_blade.graph.graph import Graph, Node, Tensor
 from tf_blade.graph.graphdef import OpCatalog, graph_def_from_graph
 from tf_blade.passes.effects import Effect, Effects, has_tf1_control_flow
+from tf_blade.threads import session_config
 
 # Larger constants are weights: what is computed from them alone, engines compute once when they are loaded.
 MAX_CONST_BYTES = 1 << 20
@@ -125,7 +126,7 @@ def _run(target: tf.Graph, names: Sequence[str]) -> list[np.ndarray | None]:
     """The values; None where TensorFlow reports an error, which must stay a run-time error."""
     if not names:
         return []
-    config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
+    config = session_config()
     config.device_count["GPU"] = 0
     values: list[np.ndarray | None] = []
     with tf.compat.v1.Session(graph=target, config=config) as session:

@@ -7,27 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "tensorflow/c/c_api.h"
-
-static void check(TF_Status* status, const char* what) {
-  if (TF_GetCode(status) == TF_OK) return;
-  fprintf(stderr, "%s: %s\n", what, TF_Message(status));
-  exit(1);
-}
-
-static TF_Buffer* read_file(const char* path) {
-  FILE* file = fopen(path, "rb");
-  if (file == NULL) exit(2);
-  fseek(file, 0, SEEK_END);
-  size_t size = (size_t)ftell(file);
-  rewind(file);
-  char* data = malloc(size);
-  if (fread(data, 1, size, file) != size) exit(2);
-  fclose(file);
-  TF_Buffer* buffer = TF_NewBufferFromString(data, size);
-  free(data);
-  return buffer;
-}
+#include "tests/native/capi.h"
 
 static int compare(const void* a, const void* b) {
   const double x = *(const double*)a, y = *(const double*)b;
@@ -59,9 +39,7 @@ int main(int argc, char** argv) {
   const int64_t dims[2] = {1, atoll(argv[6])};
   TF_Tensor* x = TF_AllocateTensor(TF_FLOAT, dims, 2, sizeof(float) * (size_t)dims[1]);
   for (int64_t i = 0; i < dims[1]; ++i) ((float*)TF_TensorData(x))[i] = (float)i;
-  TF_Output input = {TF_GraphOperationByName(graph, argv[4]), 0};
-  TF_Output output = {TF_GraphOperationByName(graph, argv[5]), 0};
-  if (input.oper == NULL || output.oper == NULL) return 2;
+  TF_Output input = operation(graph, argv[4]), output = operation(graph, argv[5]);
 
   const int calls = atoi(argv[7]);
   double* times = malloc(sizeof(double) * (size_t)calls);

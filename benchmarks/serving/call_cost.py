@@ -19,6 +19,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tests.native import capi
 from tf_blade import runtime
 from tf_blade.backends.disc.codegen.templates import include_dir
 from tf_blade.dtypes import DType
@@ -73,19 +74,11 @@ def _config() -> bytes:
     return bytes(config.SerializeToString())
 
 
-def _build(folder: Path) -> Path:
-    package, target = tf.sysconfig.get_lib(), folder / "call_cost"
-    link = ["-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2", f"-L{package}", f"-Wl,-rpath,{package}"]
-    command = ["cc", "-O2", f"-I{tf.sysconfig.get_include()}", str(_HERE / "call_cost.c"), "-o", str(target)]
-    subprocess.run([*command, *link, "-Wl,--unresolved-symbols=ignore-in-shared-libs"], check=True)
-    return target
-
-
 def measure(length: int, calls: int, rounds: int) -> dict[str, float]:
     """Microseconds of one op of each chain, and their difference: medians of rounds that alternate."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        program = _build(folder)
+        program = capi.build_program(folder, _HERE / "call_cost.c")
         (folder / "config").write_bytes(_config())
         for kind, engine in (("identity", None), ("engine", _engine(folder))):
             (folder / kind).write_bytes(_chain(length, engine).SerializeToString())

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "tensorflow/c/c_api.h"
+#include "tests/native/capi.h"
 
 enum { kMaxInputs = 16, kMaxThreads = 64 };
 
@@ -23,38 +23,6 @@ static double now_s(void) {
   struct timespec time;
   clock_gettime(CLOCK_MONOTONIC, &time);
   return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
-static void check(TF_Status* status, const char* what) {
-  if (TF_GetCode(status) == TF_OK) return;
-  fprintf(stderr, "%s: %s\n", what, TF_Message(status));
-  exit(1);
-}
-
-static TF_Buffer* read_file(const char* path) {
-  FILE* file = fopen(path, "rb");
-  if (file == NULL) exit(2);
-  fseek(file, 0, SEEK_END);
-  size_t size = (size_t)ftell(file);
-  rewind(file);
-  char* data = malloc(size + 1);
-  if (fread(data, 1, size, file) != size) exit(2);
-  fclose(file);
-  TF_Buffer* buffer = TF_NewBufferFromString(data, size);
-  free(data);
-  return buffer;
-}
-
-static TF_Output find(TF_Graph* graph, char* name) {
-  char* colon = strchr(name, ':');
-  const int index = colon == NULL ? 0 : atoi(colon + 1);
-  if (colon != NULL) *colon = '\0';
-  TF_Output found = {TF_GraphOperationByName(graph, name), index};
-  if (found.oper == NULL) {
-    fprintf(stderr, "no operation %s\n", name);
-    exit(2);
-  }
-  return found;
 }
 
 /* Counts the calls that begin and end in time. */
@@ -87,11 +55,11 @@ int main(int argc, char** argv) {
   TF_Graph* graph = TF_NewGraph();
   session = TF_LoadSessionFromSavedModel(options, NULL, argv[2], tags, 1, graph, NULL, status);
   check(status, "model");
-  output = find(graph, argv[6]);
+  output = operation(graph, argv[6]);
   for (int i = 7; i < argc; i += 5, ++num_inputs) {
     const int64_t dims[2] = {atoll(argv[i + 2]), atoll(argv[i + 3])};
     TF_Buffer* data = read_file(argv[i + 4]);
-    inputs[num_inputs] = find(graph, argv[i]);
+    inputs[num_inputs] = operation(graph, argv[i]);
     values[num_inputs] = TF_AllocateTensor((TF_DataType)atoi(argv[i + 1]), dims, 2, data->length);
     memcpy(TF_TensorData(values[num_inputs]), data->data, data->length);
   }

@@ -21,19 +21,11 @@ import tensorflow as tf
 
 import tf_blade
 from tests import zoo
+from tests.native import capi
 from tf_blade import runtime
 
 CONCURRENCY = (1, 2, 4, 8, 16)
 _HERE = Path(__file__).resolve().parent
-
-
-def _build(folder: Path) -> Path:
-    package, target = tf.sysconfig.get_lib(), folder / "throughput"
-    link = ["-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2", f"-L{package}", f"-Wl,-rpath,{package}"]
-    source = str(_HERE / "throughput.c")
-    command = ["cc", "-O2", "-pthread", f"-I{tf.sysconfig.get_include()}", source, "-o", str(target)]
-    subprocess.run([*command, *link, "-Wl,--unresolved-symbols=ignore-in-shared-libs"], check=True)
-    return target
 
 
 def _arguments(model: Path, feeds: dict[str, Any], folder: Path) -> list[str]:
@@ -59,7 +51,7 @@ def measure(name: str, sizes: dict[str, int], seconds: float, rounds: int) -> di
         folder = Path(folder_name)
         target = folder / "optimized"
         tf_blade.optimize_saved_model(source, target, verify=False, warmup=False)
-        program = _build(folder)
+        program = capi.build_program(folder, _HERE / "throughput.c")
         (folder / "config").write_bytes(config.SerializeToString())
         arguments = _arguments(source, dict(feeds), folder)
         found: dict[int, tuple[float, float]] = {}

@@ -28,9 +28,11 @@ def build_program(folder: Path, source: Path = _SOURCE) -> Path:
         "-l:libtensorflow_framework.so.2",
         "-Wl,--unresolved-symbols=ignore-in-shared-libs",
     ]
-    include, library_path = f"-I{tf.sysconfig.get_include()}", [f"-L{package}", f"-Wl,-rpath,{package}"]
+    include = [f"-I{tf.sysconfig.get_include()}", f"-I{_SOURCE.parents[2]}"]
+    library_path = [f"-L{package}", f"-Wl,-rpath,{package}"]
     target = folder / source.stem
-    subprocess.run([*compiler, include, source, "-o", target, *library_path, *link, "-ldl"], check=True)
+    command = [*compiler, "-O2", "-pthread", *include, source, "-o", target, *library_path, *link, "-ldl"]
+    subprocess.run(command, check=True)
     return target
 
 

@@ -5,28 +5,8 @@
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "tensorflow/c/c_api.h"
-
-static void check(TF_Status* status, const char* what) {
-  if (TF_GetCode(status) == TF_OK) return;
-  fprintf(stderr, "%s: code %d: %s\n", what, (int)TF_GetCode(status), TF_Message(status));
-  exit(1);
-}
-
-static TF_Output operation(TF_Graph* graph, char* name) {
-  // "name:index"
-  char* colon = strchr(name, ':');
-  TF_Output output = {NULL, colon == NULL ? 0 : atoi(colon + 1)};
-  if (colon != NULL) *colon = '\0';
-  output.oper = TF_GraphOperationByName(graph, name);
-  if (output.oper == NULL) {
-    fprintf(stderr, "no operation %s\n", name);
-    exit(1);
-  }
-  return output;
-}
+#include "tests/native/capi.h"
 
 static TF_Tensor* read_input(int64_t rows, int64_t columns) {
   const int64_t dims[2] = {rows, columns};

@@ -31,7 +31,7 @@ from tf_blade.passes.inline import inline_calls
 from tf_blade.passes.relax_control import relax_control
 from tf_blade.progress import Progress, SilentProgress
 from tf_blade.report.report import PLUMBING, ClusterReport, FailureReport, PhaseReport, RefusalReport, Report
-from tf_blade.rewrite.ends import end_after_effects
+from tf_blade.rewrite.ends import end_after_effects, end_after_reads
 from tf_blade.rewrite.replace import ENGINE_OP, Replacement, replace_clusters
 from tf_blade.saved_model.bodies import MAIN, Bodies, make_edit, read_bodies
 from tf_blade.saved_model.check import check_lossless
@@ -293,13 +293,17 @@ class _Run:
             for piece in mine:
                 fallback = _free_name(f"blade_fallback_{piece.cluster.name}", taken)
                 fallbacks.append(_fallback(piece, fallback))
+                if self.settings.portable:
+                    end_after_reads(fallbacks[-1])
                 replacements.append(Replacement(piece.cluster, engines[piece.cluster.name], fallback))
             if replacements:
                 changed.append(name)
                 replace_clusters(self.graphs[name], replacements)
                 if name != MAIN:
                     end_after_effects(self.graphs[name], lambda op: op == ENGINE_OP or model.catalog.is_stateful(op))
-        return make_edit(model, bodies, changed, removed, fallbacks)
+        edit = make_edit(model, bodies, changed, removed, fallbacks)
+        edit.portable = self.settings.portable
+        return edit
 
     def clusters_of(self, function: str) -> set[str]:
         return {item.name for item in self.report.clusters if item.function == function}

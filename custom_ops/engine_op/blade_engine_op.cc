@@ -1,7 +1,6 @@
 // The kernel: engines in their order of preference, else the original subgraph.
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <memory>
 #include <new>
 #include <optional>
@@ -13,6 +12,7 @@
 #include "custom_ops/engine_op/call_context.h"
 #include "custom_ops/engine_op/engine_attr.h"
 #include "custom_ops/engine_op/engine_slot.h"
+#include "custom_ops/engine_op/environment.h"
 #include "custom_ops/engine_op/fallback.h"
 #include "custom_ops/engine_op/input_sources.h"
 #include "custom_ops/engine_op/metrics.h"
@@ -27,11 +27,6 @@ namespace {
 
 using tensorflow::OpKernelConstruction;
 using tensorflow::OpKernelContext;
-
-bool DisabledByEnvironment() {
-  const char* value = std::getenv("TF_BLADE_DISABLE");
-  return value != nullptr && *value != '\0' && absl::string_view(value) != "0";
-}
 
 tensorflow::NameAttrList GetFallback(OpKernelConstruction* ctx) {
   tensorflow::NameAttrList function;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "custom_ops/engine_op/portable_pass.h"
 #include "custom_ops/engine_op/shape_fn.h"
 #include "tensorflow/core/framework/kernel_def_builder.h"
 #include "tensorflow/core/framework/op.h"
@@ -86,6 +87,7 @@ bool Register() {
   // The registrar takes the definition over.
   tensorflow::kernel_factory::OpKernelRegistrar(
       tensorflow::KernelDefBuilder(kOpName).Device(tensorflow::DEVICE_CPU).Build(), "BladeEngineOp", MakeBladeEngineOp);
+  RegisterPortablePass();
   return true;
 }
 

@@ -1,8 +1,10 @@
 // A server in C: loads the op library and a SavedModel through TensorFlow's C API and answers requests.
 //
 // usage: capi_serve LIBRARY SAVED_MODEL OUTPUT_OPERATION INPUT_OPERATION...
+// LIBRARY may be "-" for none: then the op is there if LD_PRELOAD names the library, and else it is not.
 // A request on standard input is ROWS COLUMNS and, for each input, ROWS x COLUMNS integers. The answer is a line with
 // the number of elements, and the elements, one a line. After the last request come the statistics.
+#define _GNU_SOURCE  // RTLD_DEFAULT
 #include <dlfcn.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -43,9 +45,15 @@ static TF_Tensor* read_input(int64_t rows, int64_t columns) {
 }
 
 static void print_stats(const char* library) {
-  void* handle = dlopen(library, RTLD_NOW);
-  char* (*stats)(void) = handle == NULL ? NULL : (char* (*)(void))dlsym(handle, "tf_blade_runtime_stats_json");
-  void (*release)(char*) = handle == NULL ? NULL : (void (*)(char*))dlsym(handle, "tf_blade_free");
+  const int is_named = strcmp(library, "-") != 0;
+  void* handle = is_named ? dlopen(library, RTLD_NOW) : RTLD_DEFAULT;
+  if (!is_named && dlsym(handle, "tf_blade_runtime_stats_json") == NULL) {
+    puts("{}");
+    return;
+  }
+  char* (*stats)(void) =
+      is_named && handle == NULL ? NULL : (char* (*)(void))dlsym(handle, "tf_blade_runtime_stats_json");
+  void (*release)(char*) = is_named && handle == NULL ? NULL : (void (*)(char*))dlsym(handle, "tf_blade_free");
   if (stats == NULL || release == NULL) exit(3);
   char* text = stats();
   puts(text);
@@ -56,8 +64,11 @@ int main(int argc, char** argv) {
   const int num_inputs = argc - 4;
   if (num_inputs < 1 || num_inputs > kMaxInputs) return 2;
   TF_Status* status = TF_NewStatus();
-  TF_Library* library = TF_LoadLibrary(argv[1], status);
-  check(status, "TF_LoadLibrary");
+  TF_Library* library = NULL;
+  if (strcmp(argv[1], "-") != 0) {
+    library = TF_LoadLibrary(argv[1], status);
+    check(status, "TF_LoadLibrary");
+  }
 
   TF_Graph* graph = TF_NewGraph();
   TF_SessionOptions* options = TF_NewSessionOptions();
@@ -87,7 +98,7 @@ int main(int argc, char** argv) {
   TF_DeleteSession(session, status);
   TF_DeleteSessionOptions(options);
   TF_DeleteGraph(graph);
-  TF_DeleteLibraryHandle(library);
+  if (library != NULL) TF_DeleteLibraryHandle(library);
   TF_DeleteStatus(status);
   return 0;
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tf_blade.graph.graph import ARG_OP, Graph
+from tf_blade.passes.effects import READERS
 
 # Stateful for TensorFlow, but not among the effects that it guarantees.
 _EXEMPT = frozenset({ARG_OP, "ReadVariableOp"})
@@ -37,3 +38,16 @@ def end_after_effects(graph: Graph, is_stateful: Callable[[str], bool]) -> None:
                 if before not in reached:
                     reached.add(before)
                     stack.append(before)
+
+
+def end_after_reads(graph: Graph) -> None:
+    """Makes every read of state a control result.
+
+    A call that TensorFlow inlines lets whoever waits for it go on when the control results are there: a write behind
+    the call would overtake a read that is none of them.
+
+    Args:
+        graph: a function's body that is called where an engine might run.
+    """
+    ends = {node for _, node in graph.control_outputs}
+    graph.control_outputs.extend((node.name, node) for node in graph.nodes if node.op in READERS and node not in ends)

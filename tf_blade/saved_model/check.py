@@ -16,6 +16,7 @@ from tf_blade.graph.graphdef import GraphDef, graph_from_function_def, graph_fro
 from tf_blade.passes.effects import Effect, Effects
 from tf_blade.saved_model.files import relative_files
 from tf_blade.saved_model.model import FINGERPRINT_FILE, SAVED_MODEL_FILE, FunctionDef, SavedModel, read_saved_model
+from tf_blade.saved_model.portable import CALL_OP, ENGINE_OP
 from tf_blade.saved_model.selection import MainPart, referenced_names, references
 from tf_blade.saved_model.writer import Edit
 
@@ -69,7 +70,8 @@ def _without(model: SavedModel, edit: Edit) -> saved_model_pb2.SavedModel:
     kept = [item for item in library.function if item.signature.name not in known]
     del library.function[:]
     library.function.extend(kept)
-    ops = [item for item in meta_graph.meta_info_def.stripped_op_list.op if item.name != "BladeEngineOp"]
+    written = {ENGINE_OP, *([CALL_OP] if edit.portable else [])}
+    ops = [item for item in meta_graph.meta_info_def.stripped_op_list.op if item.name not in written]
     del meta_graph.meta_info_def.stripped_op_list.op[:]
     meta_graph.meta_info_def.stripped_op_list.op.extend(ops)
     if edit.main is not None:

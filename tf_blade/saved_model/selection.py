@@ -15,6 +15,7 @@ from tensorflow.core.protobuf import control_flow_pb2, meta_graph_pb2
 
 from tf_blade.errors import UnknownSignatureError
 from tf_blade.saved_model.model import FunctionDef, SavedModel
+from tf_blade.saved_model.portable import engine_node
 
 # Ops that run the functions in their attributes as TensorFlow functions on the host; others (data sets, TPU calls, …)
 # have rules of their own about what may be inside.
@@ -272,7 +273,7 @@ def _setup_functions(model: SavedModel, indices: Iterable[int]) -> set[str]:
 
 def _called(node: node_def_pb2.NodeDef, functions: Mapping[str, FunctionDef]) -> list[str]:
     """Functions that a node runs in a way that allows engines inside of them."""
-    if _is_compiled(node.attr):
+    if _is_compiled(node.attr) or engine_node(node) is not None:
         return []
     if node.op in functions:
         return [node.op]

@@ -17,6 +17,7 @@ from tf_blade.errors import TfBladeError
 from tf_blade.graph.graphdef import GraphDef
 from tf_blade.saved_model.files import copy_files
 from tf_blade.saved_model.model import FINGERPRINT_FILE, SAVED_MODEL_FILE, FunctionDef, SavedModel
+from tf_blade.saved_model.portable import CALL_OP, ENGINE_OP, check_portable, make_portable
 from tf_blade.saved_model.sessions import Sessions, bind_sessions
 
 MAX_BYTES = 2**31 - 1
@@ -32,6 +33,7 @@ class Edit:
         added: new functions, in order.
         main: the main graph (its library is not looked at), None when it stays.
         sessions: what the main graph calls instead of functions with engines; empty where `main` is given.
+        portable: whether engines are written as calls that TensorFlow without the op library can run.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Edit:
         self.added = tuple(added)
         self.main = main
         self.sessions = Sessions()
+        self.portable = False
 
     @property
     def is_empty(self) -> bool:
@@ -53,7 +56,13 @@ class Edit:
 
 
 def apply_edit(model: SavedModel, edit: Edit) -> saved_model_pb2.SavedModel:
-    """The new message; the model's own, which stays as it is, when there is nothing to change."""
+    """The new message; the model's own, which stays as it is, when there is nothing to change.
+
+    Raises:
+        TfBladeError: a portable model is wanted of one that holds engine ops already.
+    """
+    if edit.portable:
+        check_portable(model.meta_graph.graph_def)
     if edit.is_empty:
         return model.message
     message = saved_model_pb2.SavedModel()
@@ -67,7 +76,9 @@ def apply_edit(model: SavedModel, edit: Edit) -> saved_model_pb2.SavedModel:
     del library.function[:]
     library.function.extend(item for item in functions if item.signature.name not in edit.removed)
     library.function.extend(edit.added)
-    if edit.main is None:
+    if edit.portable:
+        make_portable(meta_graph.graph_def)
+    elif edit.main is None:
         sessions = bind_sessions(model, {item.signature.name: item for item in library.function})
         if sessions.functions and not _have_room(message, sessions.functions):
             _log.warning("no room for copies of functions: sessions hand all variables over, as they did before")
@@ -77,7 +88,7 @@ def apply_edit(model: SavedModel, edit: Edit) -> saved_model_pb2.SavedModel:
         for node in meta_graph.graph_def.node:
             if node.name in edit.sessions.nodes:
                 node.CopyFrom(edit.sessions.nodes[node.name])
-    _list_op(meta_graph.meta_info_def.stripped_op_list, "BladeEngineOp")
+    _list_op(meta_graph.meta_info_def.stripped_op_list, CALL_OP if edit.portable else ENGINE_OP)
     return message
 
 

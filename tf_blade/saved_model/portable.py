@@ -1,0 +1,94 @@
+"""Portable models: each engine op as a plain call of its fallback function that carries the engine as attributes.
+
+    BladeEngineOp(x, w)                        StatefulPartitionedCall(x, w)
+      fallback = f, engines = [...]     =>       f = f, _blade_engines = [...]
+
+TensorFlow ignores attributes that begin with an underscore: without the op library such a model is an ordinary one.
+The library has a graph pass that turns the calls back into engine ops when a graph is prepared
+(custom_ops/engine_op/portable_pass.cc).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tensorflow.core.framework.node_def_pb2 import NodeDef
+
+from tf_blade.errors import TfBladeError
+from tf_blade.graph.graphdef import GraphDef
+
+ENGINE_OP = "BladeEngineOp"
+# Stateful like the engine op, so that what waits for the one waits for the other.
+CALL_OP = "StatefulPartitionedCall"
+_ENGINES, _CLUSTER = "_blade_engines", "_blade_cluster"
+
+
+@dataclasses.dataclass(frozen=True)
+class EngineNode:
+    """What a node says that runs engines: an engine op, or a portable call."""
+
+    cluster: str
+    fallback: str
+    engines: tuple[bytes, ...]
+
+
+def engine_node(node: NodeDef) -> EngineNode | None:
+    """The node's engines; None for any other node."""
+    if node.op == ENGINE_OP:
+        fallback, engines, cluster = "fallback", "engines", "cluster"
+    elif node.op == CALL_OP and _ENGINES in node.attr:
+        fallback, engines, cluster = "f", _ENGINES, _CLUSTER
+    else:
+        return None
+    name = node.attr[cluster].s.decode(errors="replace") if cluster in node.attr else ""
+    return EngineNode(name or node.name, node.attr[fallback].func.name, tuple(node.attr[engines].list.s))
+
+
+def make_portable(graph_def: GraphDef) -> None:
+    """Turns all engine ops of a graph and its functions into calls."""
+    for node in graph_def.node:
+        if node.op == ENGINE_OP:
+            _to_call(node)
+    for function in graph_def.library.function:
+        engines = {node.name for node in function.node_def if node.op == ENGINE_OP}
+        for node in function.node_def:
+            if node.name in engines:
+                _to_call(node)
+            if engines:
+                node.input[:] = [_renamed(text, engines) for text in node.input]
+        for name, text in list(function.ret.items()):
+            function.ret[name] = _renamed(text, engines)
+
+
+def check_portable(graph_def: GraphDef) -> None:
+    """Checks that a model holds no engine ops so far: some find variables by their names, which no call does.
+
+    Raises:
+        TfBladeError: it does.
+    """
+    bodies = [graph_def.node, *(function.node_def for function in graph_def.library.function)]
+    if any(node.op == ENGINE_OP for body in bodies for node in body):
+        raise TfBladeError("the model holds engine ops already; make a portable model from the original")
+
+
+def _renamed(tensor: str, engines: set[str]) -> str:
+    """A function's body names tensors by the op's outputs ("node:outputs:0"), of which a call's has another name."""
+    name, _, rest = tensor.partition(":")
+    return f"{name}:{rest.replace('outputs', 'output', 1)}" if name in engines else tensor
+
+
+def _to_call(node: NodeDef) -> None:
+    found = engine_node(node)
+    assert found is not None
+    types = [list(node.attr[name].list.type) for name in ("Tin", "Tout")]
+    node.op = CALL_OP
+    node.attr.clear()
+    for name, values in zip(("Tin", "Tout"), types, strict=True):
+        node.attr[name].list.SetInParent()
+        node.attr[name].list.type.extend(values)
+    node.attr["f"].func.name = found.fallback
+    for name in ("config", "config_proto", "executor_type"):
+        node.attr[name].s = b""
+    node.attr[_ENGINES].list.SetInParent()
+    node.attr[_ENGINES].list.s.extend(found.engines)
+    node.attr[_CLUSTER].s = found.cluster.encode()

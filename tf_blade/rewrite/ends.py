@@ -41,13 +41,16 @@ def end_after_effects(graph: Graph, is_stateful: Callable[[str], bool]) -> None:
 
 
 def end_after_reads(graph: Graph) -> None:
-    """Makes every read of state a control result.
+    """Adds a control result that comes after every input and every read of state, as an engine op's end does.
 
-    A call that TensorFlow inlines lets whoever waits for it go on when the control results are there: a write behind
-    the call would overtake a read that is none of them.
+    A call that TensorFlow inlines lets whoever waits for it go on when its control results are there. Without them, a
+    write behind the call would overtake its reads, and those of calls that its inputs come from.
 
     Args:
         graph: a function's body that is called where an engine might run.
     """
-    ends = {node for _, node in graph.control_outputs}
-    graph.control_outputs.extend((node.name, node) for node in graph.nodes if node.op in READERS and node not in ends)
+    before = [node for node in graph.nodes if node.op == ARG_OP or node.op in READERS]
+    end = graph.add_node("NoOp", graph.unique_name("end"), (), {}, ())
+    for node in before:
+        graph.add_control_input(end, node)
+    graph.control_outputs.append((end.name, end))

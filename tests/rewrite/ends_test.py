@@ -14,7 +14,7 @@ import tf_blade
 from tf_blade import runtime
 from tf_blade.dtypes import DType
 from tf_blade.graph.graph import Graph, Node, Tensor
-from tf_blade.rewrite.ends import end_after_effects
+from tf_blade.rewrite.ends import end_after_effects, end_after_reads
 
 F = DType.FLOAT
 
@@ -51,6 +51,19 @@ class EndsTest(absltest.TestCase):
         graph.control_outputs.append(("end", end))
         end_after_effects(graph, _is_stateful)
         self.assertEqual(graph.control_outputs, [("end", end)])
+
+    def test_an_end_comes_after_all_inputs_and_reads(self) -> None:
+        graph = Graph("f")
+        x = graph.add_input("x", F)
+        handle = graph.add_input("v", DType.RESOURCE)
+        read = graph.add_node("ReadVariableOp", "read", [handle], {"dtype": F}, [F])
+        total = graph.add_node("AddV2", "end", [x, read.outputs[0]], {"T": F}, [F])
+        graph.add_output("y", total.outputs[0])
+        end_after_reads(graph)
+        ((name, end),) = graph.control_outputs
+        self.assertEqual((end.op, end.name), ("NoOp", name))
+        self.assertNotEqual(name, total.name)
+        self.assertCountEqual(end.control_inputs, [x.node, handle.node, read])
 
     def test_reads_for_nobody_stay_so(self) -> None:
         graph = Graph("f")

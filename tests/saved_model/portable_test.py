@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
+import tensorflow as tf
 from absl.testing import absltest, parameterized
+from google.protobuf import text_format
+from tensorflow.core.framework.function_pb2 import FunctionDef
+from tensorflow.core.framework.node_def_pb2 import NodeDef
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+from tensorflow.python.eager import context, execute
 
 import tf_blade
 from tests.saved_model import models, workshop
@@ -19,6 +26,74 @@ from tf_blade.saved_model.model import read_saved_model
 workshop.register()
 _OPTIONS: dict[str, Any] = {"backends": ("no_engine",), "verify": False, "warmup": False, **workshop.EAGER}
 Results = Callable[[Path, models.Case], Iterator[tuple[str, Any]]]
+_ENGINES, _CLUSTER = "_blade_engines", "_blade_cluster"
+
+
+def _remove(name: str) -> Callable[[NodeDef], None]:
+    def change(node: NodeDef) -> None:
+        node.attr.pop(name)
+
+    return change
+
+
+def _make_number(name: str) -> Callable[[NodeDef], None]:
+    def change(node: NodeDef) -> None:
+        node.attr[name].i = 3
+
+    return change
+
+
+def _set_engine(data: bytes) -> Callable[[NodeDef], None]:
+    def change(node: NodeDef) -> None:
+        node.attr[_ENGINES].list.s[:] = [data]
+
+    return change
+
+
+def _no_engines(node: NodeDef) -> None:
+    del node.attr[_ENGINES].list.s[:]
+
+
+def _numbers_among_engines(node: NodeDef) -> None:
+    node.attr[_ENGINES].list.i.append(3)
+
+
+def _on_gpu(node: NodeDef) -> None:
+    node.device = "/device:GPU:0"
+
+
+def _for_xla(node: NodeDef) -> None:
+    node.attr["_XlaMustCompile"].b = True
+
+
+# What may be wrong with a call's attributes, and whether its engine op is called nevertheless.
+_DAMAGES: dict[str, tuple[Callable[[NodeDef], None], bool]] = {
+    "none": (lambda node: None, True),
+    "engines_gone": (_remove(_ENGINES), False),
+    "engines_empty": (_no_engines, False),
+    "engines_a_number": (_make_number(_ENGINES), False),
+    "engines_mixed": (_numbers_among_engines, True),
+    "engine_garbage": (_set_engine(b"\x00garbage"), True),
+    "cluster_gone": (_remove(_CLUSTER), True),
+    "cluster_a_number": (_make_number(_CLUSTER), True),
+    "on_gpu": (_on_gpu, False),
+    "for_xla": (_for_xla, False),
+}
+# A function that calls another.
+_CALLER = """
+signature {{
+  name: "{name}"
+  input_arg {{ name: "x" type: DT_FLOAT }}
+  output_arg {{ name: "y" type: DT_FLOAT }}
+}}
+node_def {{
+  name: "call" op: "StatefulPartitionedCall" input: "x"
+  attr {{ key: "f" value {{ func {{ name: "{callee}" }} }} }}
+  attr {{ key: "Tin" value {{ list {{ type: DT_FLOAT }} }} }}
+  attr {{ key: "Tout" value {{ list {{ type: DT_FLOAT }} }} }}
+}}
+ret {{ key: "y" value: "call:output:0" }}
+"""
 
 
 def _calls() -> dict[str, int]:
@@ -59,6 +134,50 @@ class PortableTest(parameterized.TestCase):
         for key, value in expected.items():
             self.assertTrue(workshop.same(value, found[key]), f"{key}: {value} became {found[key]}")
         return set(_calls())
+
+    @parameterized.parameters(*_DAMAGES)
+    def test_damaged_calls_are_calls(self, damage: str) -> None:
+        case = models.CASES["dense"]
+        case.build(self.src)
+        tf_blade.optimize_saved_model(self.src, self.dst, portable=True, **_OPTIONS)
+        change, is_called = _DAMAGES[damage]
+        self.change_calls(change)
+        called = self.check(workshop.results, case, {})
+        (self.assertNotEmpty if is_called else self.assertEmpty)(called)
+
+    def change_calls(self, change: Callable[[NodeDef], None]) -> None:
+        file = self.dst / "saved_model.pb"
+        message = SavedModel.FromString(file.read_bytes())
+        functions = message.meta_graphs[0].graph_def.library.function
+        calls = [node for function in functions for node in function.node_def if _ENGINES in node.attr]
+        self.assertNotEmpty(calls)
+        for node in calls:
+            change(node)
+        file.write_bytes(message.SerializeToString(deterministic=True))
+
+    @parameterized.parameters("Tin", "Tout", "f")
+    def test_calls_without_what_they_need_are_errors(self, missing: str) -> None:
+        """The pass sees them in a function that is called, before TensorFlow looks at them."""
+        inner, outer = f"portable_test_inner_{missing}", f"portable_test_outer_{missing}"
+        broken = text_format.Parse(_CALLER.format(name=inner, callee="nobody"), FunctionDef())
+        broken.node_def[0].attr[_ENGINES].list.s.append(b"engine")
+        broken.node_def[0].attr.pop(missing)
+        for function in (broken, text_format.Parse(_CALLER.format(name=outer, callee=inner), FunctionDef())):
+            context.context().add_function_def(function)
+        with self.assertRaisesRegex(tf.errors.OpError, missing):
+            execute.execute(outer, 1, [tf.constant(1.0)], None, context.context())
+
+    def test_xla_compiles_it_as_tensorflow(self) -> None:
+        models.dense(self.src)
+        tf_blade.optimize_saved_model(self.src, self.dst, portable=True, **_OPTIONS)
+        x = tf.constant(np.linspace(-1.0, 1.0, 12, dtype=np.float32).reshape(3, 4))
+        expected = tf.saved_model.load(str(self.src))(x).numpy() * 3.0
+        model = tf.saved_model.load(str(self.dst))
+        compiled = tf.function(lambda y: model(y) * 2.0, jit_compile=True)
+        tf_blade.reset_runtime_stats()
+        found = tf.function(lambda y: compiled(y) + model(y))(x).numpy()
+        self.assertTrue(workshop.same(expected, found))
+        self.assertEmpty(_calls())
 
     def test_optimized_once_more_it_stays_as_it_is(self) -> None:
         models.shared(self.src)

@@ -76,9 +76,11 @@ class PortableModelTest(absltest.TestCase):
 
     def test_python_without_the_library(self) -> None:
         requests, results = self.folder / "requests.npz", self.folder / "results.npz"
-        arrays = {f"{i}/{name}": value for i, request in enumerate(self.requests) for name, value in request.items()}
+        arrays: dict[str, Any] = {
+            f"{i}/{name}": value for i, request in enumerate(self.requests) for name, value in request.items()
+        }
         np.savez(requests, **arrays)
-        command = [sys.executable, "-c", _STOCK, self.model, requests, results]
+        command = [sys.executable, "-c", _STOCK, *map(str, (self.model, requests, results))]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
         found = np.load(results)

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "custom_ops/disc/cpu/gemm.h"
+#include "custom_ops/runtime/parallel.h"
 
 namespace {
 
@@ -71,6 +72,30 @@ class Team {
   std::atomic<bool> stop_{false};
 };
 
+// The threads of a team as the pool of one loop: what is scheduled n-th runs in the n-th thread.
+class Pool : public tf_blade::ThreadPool {
+ public:
+  explicit Pool(int threads) : tasks_(threads) {}
+  int NumThreads() const override { return static_cast<int>(tasks_.size()); }
+  void Schedule(std::function<void()> task) override {
+    tasks_[scheduled_ + 1] = std::move(task);
+    ++scheduled_;
+  }
+  void Close() { closed_ = true; }
+  void Work(int thread) {
+    while (scheduled_ < thread) {
+      if (closed_) return;
+      _mm_pause();
+    }
+    tasks_[thread]();
+  }
+
+ private:
+  std::vector<std::function<void()>> tasks_;
+  std::atomic<int> scheduled_{0};
+  std::atomic<bool> closed_{false};
+};
+
 // The part of a host that the GEMM needs.
 class Host {
  public:
@@ -108,10 +133,14 @@ class Host {
     if (output == nullptr) output = aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
     return output;
   }
-  static void ParallelFor(void* self, int64_t total, int64_t, void (*fn)(void*, int64_t, int64_t), void* arg) {
-    std::atomic<int64_t> next{0};
-    static_cast<Host*>(self)->team_->Run([&](int) {
-      for (int64_t i = next++; i < total; i = next++) fn(arg, i, i + 1);
+  // As the op library does it: each thread has a range of its own.
+  static void ParallelFor(void* self, int64_t total, int64_t cost, void (*fn)(void*, int64_t, int64_t), void* arg) {
+    Team* team = static_cast<Host*>(self)->team_;
+    Pool pool(team->threads());
+    team->Run([&](int thread) {
+      if (thread > 0) return pool.Work(thread);
+      tf_blade::ParallelFor(pool, total, cost, fn, arg);
+      pool.Close();
     });
   }
 

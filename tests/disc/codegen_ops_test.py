@@ -348,6 +348,21 @@ class OpsTest(parameterized.TestCase):
         codegen_kit.check(b.module("floats", results), SIZES, scale=4.0)
 
 
+class NotNumbersTest(parameterized.TestCase):
+    @parameterized.parameters(1, 5, 16, 33, 100)
+    def test_nan_and_infinity_spoil_a_row_of_softmax_and_no_other(self, width: int) -> None:
+        b = Builder()
+        x = b.parameter(DType.FLOAT, (B, width))
+        module = b.module("softmax", [b.softmax(x), b.softmax(x, log=True)])
+        # Row i has a NaN, or an infinity, at i; the last rows have none, and nothing but NaN.
+        rows = np.random.default_rng(0).normal(size=(2 * width + 2, width)).astype(np.float32)
+        rows[np.arange(width), np.arange(width)] = np.nan
+        rows[np.arange(width) + width, np.arange(width)] = np.inf
+        rows[-1] = np.nan
+        with np.errstate(invalid="ignore"):
+            codegen_kit.check(module, inputs=[rows], scale=8)
+
+
 class ErrorsTest(absltest.TestCase):
     def test_index_out_of_range_is_an_error(self) -> None:
         b = Builder()

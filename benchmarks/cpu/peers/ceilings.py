@@ -12,17 +12,20 @@ from benchmarks.cpu.peers.convert import ROOT
 from benchmarks.cpu.peers.driver import ForeignLoad
 from tf_blade.engines.format import EngineFile, write_engine
 
-SOURCE = ROOT / "benchmarks" / "cpu" / "ceilings.cc"
+SOURCES = [ROOT / "benchmarks" / "cpu" / "ceilings.cc", ROOT / "custom_ops" / "runtime" / "parallel.cc"]
 
 
 def build(folder: pathlib.Path) -> pathlib.Path:
     """Compiles the program with the flags of generated code, for the best instruction set of this machine."""
+    import tensorflow as tf
+
     from tf_blade.backends.disc import toolchain
 
     flags = [flag for flag in toolchain.FLAGS if not flag.startswith(("-fno-stack", "-fvisibility", "-fno-plt"))]
     isa = "x86-64-v4" if "avx512vl" in pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8") else "x86-64-v3"
     target = folder / "ceilings"
-    command = [toolchain.compiler(), *flags, *toolchain.LEVELS[isa][1], "-pthread", f"-I{ROOT}", str(SOURCE)]
+    include = [f"-I{ROOT}", f"-isystem{tf.sysconfig.get_include()}"]
+    command = [toolchain.compiler(), *flags, *toolchain.LEVELS[isa][1], "-pthread", *include, *map(str, SOURCES)]
     subprocess.run([*command, "-o", str(target)], check=True)
     return target
 

@@ -22,6 +22,7 @@ class Reducer:
         combine: C++ expression of accumulator `{a}` and operand `{b}`.
         final: C++ expression of the accumulator `{a}`, of the result's register type.
         convert: C++ expression that makes an element `{x}` an operand.
+        wide_combine: `combine` for vectors, where that is another.
     """
 
     ctype: str
@@ -30,13 +31,14 @@ class Reducer:
     combine: str
     final: str
     convert: str
+    wide_combine: str = ""
 
     def step(self, name: str, element: str) -> str:
         return f"{name} = {self.combine.format(a=name, b=self.convert.format(x=element))};"
 
     def wide_step(self, name: str, element: str, factors: Sequence[str] = ()) -> str:
         """The step for vectors of elements; of a sum of products, the two factors give it a rounding less."""
-        total = self.combine.format(a=name, b=element)
+        total = (self.wide_combine or self.combine).format(a=name, b=element)
         if factors:
             total = f"fma(Lanes({factors[0]}), Lanes({factors[1]}), {name})"
         return f"{name} = at.kept({total}, {name});"
@@ -77,4 +79,5 @@ def reducer_of(op: Op) -> Reducer:
         return Reducer(ctype, identity, fold, f"{{a}} {sign} {{b}}", final, convert)
     identity = literal((lowest if kind == "max" else highest)(wide.numpy), wide)
     fn = f"fn_{'maximum' if kind == 'max' else 'minimum'}({{a}}, {{b}})"
-    return Reducer(ctype, identity, fold, fn, final, convert)
+    quick = "greater({a}, {b})" if kind == "max" and op.attrs.get("may_lose_nan") else ""
+    return Reducer(ctype, identity, fold, fn, final, convert, quick)

@@ -63,7 +63,8 @@ def _softmax(b: Builder, op: Op, operands: list[Value]) -> Value:
     half = op.result.dtype in HALF_TYPES
     x = b.convert(operands[0], DType.FLOAT) if half else operands[0]
     last = [x.rank - 1]
-    shifted = b.binary("sub", x, b.reduce("max", x, last, keepdims=True))
+    # A NaN makes the sum NaN, and with it the row, whatever is subtracted.
+    shifted = b.binary("sub", x, b.reduce("max", x, last, keepdims=True, may_lose_nan=True))
     exps = b.elementwise("exp", shifted)
     total = b.reduce("sum", exps, last, keepdims=True)
     if op.attrs["log"]:

@@ -208,10 +208,18 @@ class Builder:
         return self._make("scatter", (x, indices, updates), {"mode": mode})
 
     # --- reductions, products, images, composites -----------------------------------------------------------------
-    def reduce(self, kind: str, x: Value, axes: Sequence[int], *, keepdims: bool = False) -> Value:
-        """kind: sum prod max min and or. Over axes, which disappear, or stay as 1 with keepdims."""
+    def reduce(
+        self, kind: str, x: Value, axes: Sequence[int], *, keepdims: bool = False, may_lose_nan: bool = False
+    ) -> Value:
+        """kind: sum prod max min and or. Over axes, which disappear, or stay as 1 with keepdims.
+
+        With may_lose_nan the caller does not care for the maximum where there is a NaN among the elements.
+        """
         axes = tuple(sorted(axes))
-        result = self._make("reduce", (x,), {"kind": kind, "axes": axes}) if axes else x
+        attrs: dict[str, Any] = {"kind": kind, "axes": axes}
+        if may_lose_nan:
+            attrs["may_lose_nan"] = True
+        result = self._make("reduce", (x,), attrs) if axes else x
         return self.reshape(result, [1 if i in axes else d for i, d in enumerate(x.shape)]) if keepdims else result
 
     def arg_reduce(self, kind: str, x: Value, axis: int, dtype: DType) -> Value:

@@ -49,8 +49,9 @@ def _elementwise_reference(operands: Arrays, attrs: Attrs) -> Arrays:
 register("elementwise", _elementwise, _elementwise_reference)
 
 
-# reduce {kind, axes}: over axes, which disappear. Of no elements: sum 0, prod 1, max lowest (-inf), min highest (inf),
-# and true, or false. Floats of half width accumulate in float32.
+# reduce {kind, axes, may_lose_nan?}: over axes, which disappear. Of no elements: sum 0, prod 1, max lowest (-inf), min
+# highest (inf), and true, or false. Floats of half width accumulate in float32. With may_lose_nan any result will do
+# where an element is NaN.
 REDUCTIONS = ("sum", "prod", "max", "min", "and", "or")
 
 

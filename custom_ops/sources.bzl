@@ -18,7 +18,9 @@ SOURCES = [
     "engine_op/shadow.cc",
     "engine_op/shape_fn.cc",
     "runtime/dim_program.cc",
+    "runtime/ed25519.cc",
     "runtime/engine_file.cc",
+    "runtime/environment.cc",
     "runtime/loaded_engine.cc",
     "runtime/memory.cc",
     "runtime/parallel.cc",
@@ -28,6 +30,7 @@ SOURCES = [
     "runtime/signature.cc",
     "runtime/shape_histogram.cc",
     "runtime/stats.cc",
+    "runtime/trust.cc",
 ]
 
 HEADERS = [
@@ -51,8 +54,10 @@ HEADERS = [
     "runtime/breaker.h",
     "runtime/byte_reader.h",
     "runtime/dim_program.h",
+    "runtime/ed25519.h",
     "runtime/engine.h",
     "runtime/engine_file.h",
+    "runtime/environment.h",
     "runtime/loaded_engine.h",
     "runtime/log_limiter.h",
     "runtime/memory.h",
@@ -65,6 +70,7 @@ HEADERS = [
     "runtime/signature.h",
     "runtime/slot_pool.h",
     "runtime/stats.h",
+    "runtime/trust.h",
     "runtime/weak_cache.h",
 ]
 
@@ -75,7 +81,9 @@ STANDALONE_SOURCES = [
     "disc/disc_engine.cc",
     "disc/shared_object.cc",
     "runtime/dim_program.cc",
+    "runtime/ed25519.cc",
     "runtime/engine_file.cc",
+    "runtime/environment.cc",
     "runtime/loaded_engine.cc",
     "runtime/memory.cc",
     "runtime/parallel.cc",
@@ -84,6 +92,7 @@ STANDALONE_SOURCES = [
     "runtime/sha256.cc",
     "runtime/shape_histogram.cc",
     "runtime/signature.cc",
+    "runtime/trust.cc",
 ]
 
 # Flags beyond the include paths. TF_BLADE_TF_VERSION (a string) must be defined too.

@@ -4,8 +4,10 @@
 #include <cstdlib>
 
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "custom_ops/disc/ral.h"
+#include "custom_ops/runtime/environment.h"
 
 namespace tf_blade {
 namespace {
@@ -31,8 +33,12 @@ int32_t ProcessorLevel() {
 int32_t HostIsaLevel() {
   const int32_t level = ProcessorLevel();
   const char* text = std::getenv("TF_BLADE_MAX_ISA");
-  int32_t limit;
-  if (text == nullptr || !absl::SimpleAtoi(absl::StripPrefix(text, "x86-64-v"), &limit)) return level;
+  int32_t limit = 0;
+  if (text == nullptr || *text == '\0') return level;
+  if (!absl::SimpleAtoi(absl::StripPrefix(text, "x86-64-v"), &limit)) {
+    LogWarningOnce(absl::StrCat("TF_BLADE_MAX_ISA='", text, "' is not of the form x86-64-vN: there is no limit"));
+    return level;
+  }
   return std::min(level, limit);
 }
 

@@ -18,6 +18,7 @@
 #include "custom_ops/engine_op/metrics.h"
 #include "custom_ops/engine_op/registration.h"
 #include "custom_ops/engine_op/shadow.h"
+#include "custom_ops/runtime/environment.h"
 #include "custom_ops/runtime/loaded_engine.h"
 #include "custom_ops/runtime/stats.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -48,6 +49,7 @@ class BladeEngineOp : public tensorflow::AsyncOpKernel {
  public:
   explicit BladeEngineOp(OpKernelConstruction* ctx)
       : AsyncOpKernel(ctx), disabled_(DisabledByEnvironment()), fallback_(GetFallback(ctx)), sources_(ctx) {
+    WarnOfUnknownVariables();
     std::string cluster;
     // An attribute without use beyond names in logs and statistics.
     if (!ctx->GetAttr("cluster", &cluster).ok() || cluster.empty()) cluster = ctx->def().name();
@@ -103,8 +105,9 @@ class BladeEngineOp : public tensorflow::AsyncOpKernel {
   // A context for the duration of a call.
   class Lease {
    public:
-    explicit Lease(BladeEngineOp* op) : op_(op), call_(op->pool_.Take()) {
-      if (call_ == nullptr) call_ = std::make_unique<CallContext>(op->slots_.size(), op->stats_);
+    explicit Lease(BladeEngineOp* op)
+        : op_(op),
+          call_(op->pool_.TakeOrMake([op] { return std::make_unique<CallContext>(op->slots_.size(), op->stats_); })) {
       call_->host.arena().BecomeBusy();
     }
     ~Lease() {

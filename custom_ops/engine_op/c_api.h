@@ -18,6 +18,11 @@ TF_BLADE_EXPORT void tf_blade_runtime_stats_reset(void);
 // be freed with tf_blade_free.
 TF_BLADE_EXPORT char* tf_blade_check_engine(const char* bytes, unsigned long long size);
 
+// Who signed an engine file: a line for each signature, "ed25519:" with the key in hexadecimal and " right" or "
+// wrong". Whether a key is trusted does not matter. Null when there are none or the file is malformed; freed with
+// tf_blade_free.
+TF_BLADE_EXPORT char* tf_blade_engine_signers(const char* bytes, unsigned long long size);
+
 TF_BLADE_EXPORT void tf_blade_free(char* text);
 
 #ifdef __cplusplus

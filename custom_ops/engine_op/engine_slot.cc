@@ -1,12 +1,12 @@
 #include "custom_ops/engine_op/engine_slot.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "custom_ops/engine_op/metrics.h"
+#include "custom_ops/runtime/environment.h"
 #include "custom_ops/runtime/one_in.h"
 #include "tensorflow/core/platform/logging.h"
 
@@ -49,11 +49,6 @@ bool IsPlainType(int32_t dtype) {
   }
 }
 
-int64_t FaultsFromEnvironment() {
-  const char* const text = std::getenv("TF_BLADE_FAULTS");
-  return text == nullptr ? 0 : ParseOneIn(text);
-}
-
 // Checks what is known of the op's types before any call. A resource's element type is known only at the call.
 absl::Status CheckTypes(const EngineSignature& signature, const tensorflow::DataTypeVector& inputs,
                         const tensorflow::DataTypeVector& outputs) {
@@ -82,7 +77,11 @@ absl::Status CheckTypes(const EngineSignature& signature, const tensorflow::Data
 
 EngineSlot::EngineSlot(int index, std::string name, absl::StatusOr<std::shared_ptr<const LoadedEngine>> engine,
                        const InputSources& inputs, const tensorflow::DataTypeVector& outputs, ContextPool* pool)
-    : index_(index), name_(std::move(name)), inputs_(inputs), pool_(pool), faults_(FaultsFromEnvironment()) {
+    : index_(index),
+      name_(std::move(name)),
+      inputs_(inputs),
+      pool_(pool),
+      faults_(OneInFromEnvironment("TF_BLADE_FAULTS", "no fault is injected")) {
   const absl::Status status = engine.ok() ? CheckTypes((*engine)->signature, inputs.types(), outputs) : engine.status();
   if (status.ok()) {
     engine_ = *std::move(engine);

@@ -7,7 +7,8 @@
 #include <limits>
 
 #include "absl/strings/numbers.h"
-#include "tensorflow/core/platform/logging.h"
+#include "absl/strings/str_cat.h"
+#include "custom_ops/runtime/environment.h"
 
 namespace tf_blade {
 namespace {
@@ -41,19 +42,14 @@ double FloatDrift(const Tensor& expected, const Tensor& found) {
 }  // namespace
 
 ShadowPlan ShadowPlan::FromEnvironment() {
-  const char* const share = std::getenv("TF_BLADE_SHADOW");
   const char* const tolerance = std::getenv("TF_BLADE_SHADOW_TOLERANCE");
-  const int64_t one_in = share == nullptr ? 0 : ParseOneIn(share);
   double allowed = kDefaultTolerance;
   if (tolerance != nullptr && *tolerance != '\0' && (!absl::SimpleAtod(tolerance, &allowed) || !(allowed >= 0))) {
-    LOG(WARNING) << "tf_blade: TF_BLADE_SHADOW_TOLERANCE='" << tolerance << "' is no number: " << kDefaultTolerance
-                 << " is used";
+    LogWarningOnce(absl::StrCat("TF_BLADE_SHADOW_TOLERANCE='", tolerance,
+                                "' is no number from 0 on: ", kDefaultTolerance, " is used"));
     allowed = kDefaultTolerance;
   }
-  if (one_in < 0) {
-    LOG(WARNING) << "tf_blade: TF_BLADE_SHADOW='" << share << "' is not of the form 1/N: no call is shadowed";
-  }
-  return ShadowPlan(std::max<int64_t>(one_in, 0), allowed);
+  return ShadowPlan(OneInFromEnvironment("TF_BLADE_SHADOW", "no call is shadowed"), allowed);
 }
 
 double ShadowPlan::Tolerance(DataType dtype) const {

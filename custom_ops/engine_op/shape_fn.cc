@@ -11,6 +11,7 @@
 #include "custom_ops/engine_op/input_sources.h"
 #include "custom_ops/runtime/engine_file.h"
 #include "custom_ops/runtime/loaded_engine.h"
+#include "custom_ops/runtime/trust.h"
 
 namespace tf_blade {
 namespace {
@@ -22,7 +23,8 @@ using SignaturePtr = std::shared_ptr<const EngineSignature>;
 
 constexpr size_t kMaxCached = 256;
 
-// Shape functions run many times for a node; hashing the whole file each time would show. Null for unusable files.
+// Shape functions run many times for a node; hashing the whole file each time would show. Null for unusable files:
+// TensorFlow folds what it believes of shapes into results, so an engine that must not run must not tell shapes either.
 SignaturePtr ParseSignature(absl::string_view bytes) {
   using Key = std::pair<uint64_t, size_t>;
   static auto* const mutex = std::make_unique<std::mutex>().release();
@@ -35,7 +37,8 @@ SignaturePtr ParseSignature(absl::string_view bytes) {
   }
   absl::StatusOr<EngineFile> file = ParseEngineFile(bytes);
   SignaturePtr signature;
-  if (file.ok()) signature = std::make_shared<const EngineSignature>(std::move(file->signature));
+  if (file.ok() && CheckTrust(*file).ok())
+    signature = std::make_shared<const EngineSignature>(std::move(file->signature));
   std::lock_guard<std::mutex> lock(*mutex);
   if (cache->size() >= kMaxCached) cache->clear();
   (*cache)[key] = signature;

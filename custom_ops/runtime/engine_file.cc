@@ -18,6 +18,8 @@ constexpr uint32_t kMaxSymbols = 4096;
 constexpr uint32_t kMaxTensors = 65536;
 constexpr uint32_t kMaxSections = 64;
 constexpr uint32_t kMaxTargets = 64;
+constexpr absl::string_view kSignersMagic("TFBSIGN\x1a", 8);
+constexpr uint32_t kMaxSigners = 16;
 
 absl::Status Corrupt(absl::string_view what) { return Refuse(Reason::kCorrupt, absl::StrCat("engine file: ", what)); }
 
@@ -126,8 +128,33 @@ absl::Status ReadSections(ByteReader& reader, absl::string_view file, size_t beg
   return reader.ok() ? absl::OkStatus() : Corrupt("the section table is cut short");
 }
 
-// Checks what comes before the metadata and the content hash; gives the metadata's size.
-absl::StatusOr<uint32_t> CheckEnvelope(absl::string_view bytes, Digest* content_hash) {
+// What follows the content hash: nothing, or who signed it.
+absl::Status ReadSigners(absl::string_view bytes, std::vector<EngineSigner>* signers) {
+  if (bytes.empty()) return absl::OkStatus();
+  ByteReader reader(bytes);
+  if (reader.ReadBytes(kSignersMagic.size()) != kSignersMagic) return Corrupt("bytes follow the file");
+  const uint32_t count = reader.Read<uint32_t>();
+  for (uint32_t i = 0; i < count && i < kMaxSigners && reader.ok(); ++i) {
+    const absl::string_view key = reader.ReadBytes(sizeof(PublicKey));
+    const absl::string_view signature = reader.ReadBytes(sizeof(KeySignature));
+    if (!reader.ok()) break;
+    EngineSigner& signer = signers->emplace_back();
+    std::copy(key.begin(), key.end(), reinterpret_cast<char*>(signer.key.data()));
+    std::copy(signature.begin(), signature.end(), reinterpret_cast<char*>(signer.signature.data()));
+  }
+  const bool all_read = reader.ok() && signers->size() == count && reader.position() == bytes.size();
+  return all_read ? absl::OkStatus() : Corrupt("the signatures are malformed");
+}
+
+struct Envelope {
+  uint32_t metadata_size = 0;
+  absl::string_view file;  // without the signatures
+  Digest content_hash{};
+};
+
+// Checks what comes before the metadata and the content hash.
+absl::StatusOr<Envelope> CheckEnvelope(absl::string_view bytes) {
+  Envelope envelope;
   ByteReader reader(bytes);
   if (reader.ReadBytes(kMagic.size()) != kMagic) return Corrupt("this is no engine file");
   const uint32_t version = reader.Read<uint32_t>();
@@ -137,15 +164,16 @@ absl::StatusOr<uint32_t> CheckEnvelope(absl::string_view bytes, Digest* content_
   }
   const uint32_t flags = reader.Read<uint32_t>();
   const uint64_t file_size = reader.Read<uint64_t>();
-  const uint32_t metadata_size = reader.Read<uint32_t>();
-  if (!reader.ok() || flags != 0 || file_size != bytes.size() || file_size > kMaxFile ||
-      bytes.size() < kFixedHeader + kDigest || metadata_size > bytes.size() - kFixedHeader - kDigest) {
+  envelope.metadata_size = reader.Read<uint32_t>();
+  if (!reader.ok() || flags != 0 || file_size > bytes.size() || file_size > kMaxFile ||
+      file_size < kFixedHeader + kDigest || envelope.metadata_size > file_size - kFixedHeader - kDigest) {
     return Corrupt("the header does not fit the file");
   }
-  *content_hash = Sha256(bytes.substr(0, bytes.size() - kDigest));
-  ByteReader tail(bytes.substr(bytes.size() - kDigest));
-  if (ReadDigest(tail) != *content_hash) return Refuse(Reason::kHash, "engine file: the content hash is wrong");
-  return metadata_size;
+  envelope.file = bytes.substr(0, file_size);
+  envelope.content_hash = Sha256(envelope.file.substr(0, file_size - kDigest));
+  ByteReader tail(envelope.file.substr(file_size - kDigest));
+  if (ReadDigest(tail) != envelope.content_hash) return Refuse(Reason::kHash, "engine file: the content hash is wrong");
+  return envelope;
 }
 
 }  // namespace
@@ -159,9 +187,13 @@ const EngineSection* EngineFile::FindSection(absl::string_view name) const {
 
 absl::StatusOr<EngineFile> ParseEngineFile(absl::string_view bytes) {
   EngineFile file;
-  const absl::StatusOr<uint32_t> metadata_size = CheckEnvelope(bytes, &file.content_hash);
-  if (!metadata_size.ok()) return metadata_size.status();
-  ByteReader reader(bytes.substr(kFixedHeader, *metadata_size));
+  const absl::StatusOr<Envelope> envelope = CheckEnvelope(bytes);
+  if (!envelope.ok()) return envelope.status();
+  const size_t metadata_size = envelope->metadata_size;
+  file.content_hash = envelope->content_hash;
+  absl::Status status = ReadSigners(bytes.substr(envelope->file.size()), &file.signers);
+  if (!status.ok()) return status;
+  ByteReader reader(bytes.substr(kFixedHeader, metadata_size));
   file.cluster_hash = ReadDigest(reader);
   file.backend = std::string(reader.ReadString());
   file.backend_version = std::string(reader.ReadString());
@@ -170,10 +202,10 @@ absl::StatusOr<EngineFile> ParseEngineFile(absl::string_view bytes) {
     return Corrupt("the targets are malformed");
   }
   if (!ReadSignature(reader, &file.signature)) return Corrupt("the signature is malformed");
-  const size_t begin = kFixedHeader + *metadata_size;
-  const absl::Status status = ReadSections(reader, bytes, begin, bytes.size() - kDigest, &file.sections);
+  const size_t begin = kFixedHeader + metadata_size;
+  status = ReadSections(reader, bytes, begin, envelope->file.size() - kDigest, &file.sections);
   if (!status.ok()) return status;
-  if (reader.position() != *metadata_size) return Corrupt("bytes follow the metadata");
+  if (reader.position() != metadata_size) return Corrupt("bytes follow the metadata");
   return file;
 }
 

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "custom_ops/runtime/ed25519.h"
 #include "custom_ops/runtime/sha256.h"
 #include "custom_ops/runtime/signature.h"
 
@@ -21,6 +22,12 @@ struct EngineSection {
   absl::string_view data;  // in the bytes that were parsed
 };
 
+// Whoever signed the file, as the file says: see trust.h.
+struct EngineSigner {
+  PublicKey key{};
+  KeySignature signature{};
+};
+
 struct EngineFile {
   std::string backend;
   std::string backend_version;
@@ -31,6 +38,7 @@ struct EngineFile {
   Digest content_hash{};
   EngineSignature signature;
   std::vector<EngineSection> sections;
+  std::vector<EngineSigner> signers;
 
   const EngineSection* FindSection(absl::string_view name) const;
 };

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "custom_ops/runtime/engine_file.h"
 #include "custom_ops/runtime/registry.h"
+#include "custom_ops/runtime/trust.h"
 
 namespace tf_blade {
 namespace {
@@ -75,6 +76,9 @@ uint64_t Fingerprint(const void* data, size_t bytes, uint64_t seed) {
 absl::StatusOr<std::shared_ptr<const LoadedEngine>> LoadEngine(absl::string_view bytes) {
   absl::StatusOr<EngineFile> file = ParseEngineFile(bytes);
   if (!file.ok()) return file.status();
+  // Before the cache, which holds the engine whoever signed it, and before anything of it can run.
+  const absl::Status trusted = CheckTrust(*file);
+  if (!trusted.ok()) return trusted;
   const Digest key = file->content_hash;
   return GlobalEngineCache().GetOrMake(key, [&file] { return MakeEngine(*std::move(file)); });
 }

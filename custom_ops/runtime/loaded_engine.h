@@ -55,7 +55,8 @@ struct LoadedEngine {
   mutable WeakCache<std::vector<WeightKey>, BoundState> states;
 };
 
-// The engine of these bytes, from the process-wide cache where it is in use already.
+// The engine of these bytes, from the process-wide cache where it is in use already. One that is not trusted is
+// refused.
 absl::StatusOr<std::shared_ptr<const LoadedEngine>> LoadEngine(absl::string_view bytes);
 
 }  // namespace tf_blade

@@ -19,6 +19,7 @@ enum class Reason : uint8_t {
   kBackend,    // no such backend is linked in
   kIsa,        // no code for this processor
   kLoad,       // the executable could not be loaded
+  kUntrusted,  // signatures are required, and none of a trusted key is right
   // Found for one call.
   kDisabled,       // TF_BLADE_DISABLE is set
   kDtype,          // an input's element type is not the signature's

@@ -37,6 +37,22 @@ class SlotPool {
     return nullptr;
   }
 
+  // The same, with `make()` where nothing is idle. What it throws passes through, with the user counted out again.
+  template <typename Make>
+  std::unique_ptr<T> TakeOrMake(const Make& make) {
+    std::unique_ptr<T> object = Take();
+    if (object != nullptr) return object;
+    try {
+      return make();
+    } catch (...) {
+      Give(nullptr);
+      throw;
+    }
+  }
+
+  // Users now.
+  int busy() const { return busy_.load(std::memory_order_relaxed); }
+
   // Counts the user out, and keeps the object unless all slots are taken. `object` may be null.
   void Give(std::unique_ptr<T> object) {
     busy_.fetch_sub(1, std::memory_order_relaxed);

@@ -247,6 +247,25 @@ void TestSlotPoolGrowsAndShrinks() {
   Expect(living == 1, "an object that does not come back");
 }
 
+void TestSlotPoolWithoutMemory() {
+  std::atomic<int> living{0};
+  tf_blade::SlotPool<Counted, 2> pool;
+  int refused = 0;
+  for (int i = 0; i < 3; ++i) {
+    try {
+      pool.TakeOrMake([]() -> std::unique_ptr<Counted> { throw std::bad_alloc(); });
+    } catch (const std::bad_alloc&) {
+      ++refused;
+    }
+  }
+  Expect(refused == 3 && pool.busy() == 0, "who gets no object takes no place");
+  pool.Give(pool.TakeOrMake([&living] { return std::make_unique<Counted>(&living); }));
+  Expect(living == 1 && pool.busy() == 0, "the place is free for the next one");
+  std::unique_ptr<Counted> idle = pool.TakeOrMake([]() -> std::unique_ptr<Counted> { throw std::bad_alloc(); });
+  Expect(idle != nullptr && pool.busy() == 1, "an idle object needs no memory");
+  pool.Give(std::move(idle));
+}
+
 void TestArenaShrinks() {
   tf_blade::ScratchArena arena;
   const auto call = [&arena](size_t bytes) {
@@ -366,6 +385,7 @@ int main(int argc, char** argv) {
   TestArena();
   TestArenaShrinks();
   TestSlotPoolGrowsAndShrinks();
+  TestSlotPoolWithoutMemory();
   TestWeakCacheMakesOnce();
   TestWeakCacheSurvivesExceptions();
   TestShapeHistogram();

@@ -43,7 +43,6 @@ HEADERS = [
     "engine_op/call_inputs.h",
     "engine_op/engine_attr.h",
     "engine_op/engine_slot.h",
-    "engine_op/environment.h",
     "engine_op/fallback.h",
     "engine_op/input_sources.h",
     "engine_op/metrics.h",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tf_blade.errors import TfBladeError
     from tf_blade.report.report import Report
     from tf_blade.runtime import library_path, reset_runtime_stats, runtime_stats
+    from tf_blade.saved_model.sign import sign_saved_model
     from tf_blade.settings import Settings
     from tf_blade.verify import verify_saved_model
 
@@ -36,6 +37,7 @@ __all__ = [
     "optimize_saved_model",
     "reset_runtime_stats",
     "runtime_stats",
+    "sign_saved_model",
     "verify_saved_model",
 ]
 
@@ -51,6 +53,7 @@ _HOMES = {
     "optimize_saved_model": "tf_blade.api",
     "reset_runtime_stats": "tf_blade.runtime",
     "runtime_stats": "tf_blade.runtime",
+    "sign_saved_model": "tf_blade.saved_model.sign",
     "verify_saved_model": "tf_blade.verify",
 }
 

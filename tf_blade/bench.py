@@ -7,6 +7,7 @@ import json
 import pathlib
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_blade import inputs as inputs_lib
+from tf_blade.engine_calls import EngineCalls
 from tf_blade.errors import InvalidInputError, InvalidSavedModelError
 from tf_blade.loaded import LoadedModel, chosen_signatures, first_line
 from tf_blade.report import text
@@ -39,6 +41,7 @@ class Timing:
         optimized_ms: the same of the optimized model.
         calls: calls of each that were timed.
         through: how it was called: "python" for the loaded object's signature, "session" for a session's callable.
+        fallbacks: calls of engine ops meanwhile, warm-up included, that TensorFlow served, by reason.
     """
 
     signature: str
@@ -47,6 +50,7 @@ class Timing:
     optimized_ms: float
     calls: int
     through: str = "python"
+    fallbacks: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def ratio(self) -> float:
@@ -78,7 +82,14 @@ class Benchmark:
             for item in self.timings
         ]
         head = ("signature", "inputs", "called through", "TensorFlow ms", "tf_blade ms", "ratio")
-        return "\n".join(text.table(head, rows, right=(3, 4, 5))) or "nothing to time"
+        return "\n".join([*text.table(head, rows, right=(3, 4, 5)), *self._fallbacks()]) or "nothing to time"
+
+    def _fallbacks(self) -> list[str]:
+        """What a reader of the ratios must know: where engines did not run."""
+        counts: Counter[str] = Counter()
+        for item in self.timings:
+            counts.update(item.fallbacks)
+        return [f"{text.count(number, 'call', 'calls')} of engines fell back: {why}" for why, number in counts.items()]
 
 
 def bench_saved_model(
@@ -162,6 +173,7 @@ def _check_accepted(model: LoadedModel, signature: str, sample: Sample) -> None:
 
 
 def _time(signature: str, sample: Sample, calls: Sequence[Call], seconds: float, through: str) -> Timing:
+    before = EngineCalls.so_far()
     for call in calls:
         for _ in range(_WARM_UP_CALLS):
             call()
@@ -175,7 +187,8 @@ def _time(signature: str, sample: Sample, calls: Sequence[Call], seconds: float,
             times[index].append(time.perf_counter() - start)
     sizes = ", ".join(f"{name}{list(np.shape(value))}" for name, value in sorted(sample.items()))
     medians = [statistics.median(item) * 1e3 for item in times]
-    return Timing(signature, sizes, medians[0], medians[1], len(times[0]), through)
+    fallbacks = (EngineCalls.so_far() - before).fallbacks
+    return Timing(signature, sizes, medians[0], medians[1], len(times[0]), through, fallbacks)
 
 
 def _call(model: LoadedModel, signature: str, sample: Sample) -> Call:

@@ -1,4 +1,4 @@
-"""The command `tf-blade`: optimize, inspect, verify, bench."""
+"""The command `tf-blade`: optimize, inspect, verify, bench, sign."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_inspect(commands)
     _add_verify(commands)
     _add_bench(commands)
+    _add_sign(commands)
     return parser
 
 
@@ -117,6 +118,16 @@ def _add_bench(commands: Any) -> None:
     parser.add_argument("--threads", type=int, default=0, help="intra-op threads; TensorFlow's choice when 0")
     parser.add_argument("--callable", action="store_true", help="also call as a server does, through a session")
     parser.set_defaults(run=_bench)
+
+
+def _add_sign(commands: Any) -> None:
+    parser = commands.add_parser("sign", help="sign the engines of an optimized SavedModel")
+    parser.add_argument("src", help="folder of the optimized SavedModel")
+    parser.add_argument("dst", help="folder to write; must not exist, unless --overwrite")
+    parser.add_argument("--key", required=True, metavar="FILE", help="PEM file of an Ed25519 private key")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing target")
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+    parser.set_defaults(run=_sign)
 
 
 def _add_pair(parser: argparse.ArgumentParser) -> None:
@@ -184,6 +195,14 @@ def _bench(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         through_session=arguments.callable,
     )
+    print(result.to_json() if arguments.json else result.to_text())
+    return EXIT_OK
+
+
+def _sign(arguments: argparse.Namespace) -> int:
+    from tf_blade.saved_model.sign import sign_saved_model
+
+    result = sign_saved_model(arguments.src, arguments.dst, key=arguments.key, overwrite=arguments.overwrite)
     print(result.to_json() if arguments.json else result.to_text())
     return EXIT_OK
 

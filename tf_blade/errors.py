@@ -47,6 +47,10 @@ class EngineFormatError(TfBladeError):
     """An engine file is malformed, altered or of another version."""
 
 
+class SigningError(TfBladeError):
+    """A key cannot be used, or there is nothing to sign."""
+
+
 class LegalityError(TfBladeError):
     """A graph or an IR module breaks a rule: a defect in tf_blade itself."""
 

@@ -13,6 +13,7 @@ from tf_blade.report.engines import EngineOpReport, engine_op_lines
 from tf_blade.report.report import Report
 from tf_blade.saved_model.engines import engine_reports
 from tf_blade.saved_model.model import read_saved_model
+from tf_blade.saved_model.portable import ENGINE_OP
 from tf_blade.settings import Settings
 
 
@@ -92,5 +93,7 @@ def inspect(path: Path, settings: Settings) -> Inspection:
     _, plan = optimize_in_memory(model, dataclasses.replace(settings, stop_after="clusters"))
     # They are no refusals: they are what an optimization made.
     engines = {(item.function, item.node) for item in present}
-    plan.refusals = [item for item in plan.refusals if (item.function, item.node) not in engines]
+    plan.refusals = [
+        item for item in plan.refusals if item.op != ENGINE_OP and (item.function, item.node) not in engines
+    ]
     return Inspection(str(path), present, plan)

@@ -21,6 +21,7 @@ from tf_blade.clusters.cluster import Clustering, find_clusters
 from tf_blade.clusters.cost import nominal
 from tf_blade.clusters.cut import cut
 from tf_blade.clusters.inside import inside_engines
+from tf_blade.engines.signing import read_private_key, sign_engine
 from tf_blade.errors import BuildFailure, StrictModeError, TfBladeError, Unsupported, VerificationError
 from tf_blade.graph.graph import Graph, Node, attach_bodies
 from tf_blade.graph.printer import print_graph
@@ -143,6 +144,8 @@ def check_settings(settings: Settings) -> None:
             raise TfBladeError(f"there is no phase {name!r}; there are: {', '.join(LABELS)}")
     registry.get_backends(settings.backends)
     check_bundle(settings)
+    if settings.sign_key:
+        read_private_key(settings.sign_key)
 
 
 @dataclasses.dataclass
@@ -242,9 +245,17 @@ class _Run:
                 engine = self.build_one(piece, backends)
                 _log_engine(cluster, engine)
                 if engine is not None:
+                    engine = self.signed(engine)
                     cuts[cluster.name], engines[cluster.name] = piece, (engine,)
                     self.record_engine(function, cluster, engine)
         return cuts, engines
+
+    def signed(self, engine: BuiltEngine) -> BuiltEngine:
+        """The engine with a signature where one is wanted."""
+        if not self.settings.sign_key:
+            return engine
+        key = read_private_key(self.settings.sign_key)
+        return dataclasses.replace(engine, engine=sign_engine(engine.engine, key))
 
     def record_engine(self, function: str, cluster: Cluster, engine: BuiltEngine) -> None:
         (item,) = (item for item in self.report.clusters if item.name == cluster.name)

@@ -73,9 +73,10 @@ def load() -> str:
 @functools.cache
 def _library() -> ctypes.CDLL:
     library = ctypes.CDLL(load())
-    for name in ("tf_blade_runtime_stats_json", "tf_blade_check_engine"):
+    for name in ("tf_blade_runtime_stats_json", "tf_blade_check_engine", "tf_blade_engine_signers"):
         getattr(library, name).restype = ctypes.c_void_p  # c_char_p would lose the pointer that must be freed
-    library.tf_blade_check_engine.argtypes = [ctypes.c_char_p, ctypes.c_ulonglong]
+    for name in ("tf_blade_check_engine", "tf_blade_engine_signers"):
+        getattr(library, name).argtypes = [ctypes.c_char_p, ctypes.c_ulonglong]
     library.tf_blade_free.argtypes = [ctypes.c_void_p]
     return library
 
@@ -115,3 +116,13 @@ def reset_runtime_stats() -> None:
 def check_engine(data: bytes) -> str | None:
     """Why the runtime on this machine would refuse an engine file ("reason: detail"); None when it would load it."""
     return _take_text(_library().tf_blade_check_engine(data, len(data)))
+
+
+def engine_signers(data: bytes) -> dict[str, bool]:
+    """The keys that signed an engine file ("ed25519:" and hexadecimal), and whether each one's signature is right."""
+    lines = (_take_text(_library().tf_blade_engine_signers(data, len(data))) or "").splitlines()
+    # A key that stands there twice is right where both signatures are.
+    result: dict[str, bool] = {}
+    for key, verdict in (line.split() for line in lines):
+        result[key] = result.get(key, True) and verdict == "right"
+    return result

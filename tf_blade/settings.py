@@ -25,6 +25,7 @@ class Settings:
     weight_bytes: int = _option(1024, "constants above this many bytes stay outside the engine, as its inputs")
     isas: tuple[str, ...] = _option(("x86-64-v3", "x86-64-v4"), "instruction set levels to compile for")
     portable: bool = _option(False, "write a model that TensorFlow without the op library serves too, without engines")
+    sign_key: str = _option("", "PEM file of an Ed25519 private key to sign engines with")
     warmup: bool = _option(True, "write a warmup file for TensorFlow Serving, unless the model has one")
     serving: bool = _option(False, "also write batching parameters and a sample configuration for TensorFlow Serving")
     batch_sizes: tuple[int, ...] = _option((1, 8), "batch sizes to serve: of warmup requests and batching parameters")

@@ -13,8 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from tf_blade import inputs as inputs_lib
-from tf_blade import observe, runtime
+from tf_blade import observe
 from tf_blade.compare import relative_error, tolerance
+from tf_blade.engine_calls import EngineCalls
 from tf_blade.errors import InvalidInputError
 from tf_blade.loaded import LoadedModel, chosen_signatures, first_line
 from tf_blade.report import text
@@ -104,9 +105,7 @@ class Verification:
         ]
         lines = text.table(("signature", "output", "", "largest error", "at", ""), rows, right=(3,))
         lines += [f"{name} was not compared: {reason}" for name, reason in self.inconclusive.items()]
-        if self.calls:
-            reasons = "".join(f"; {count} fell back: {reason}" for reason, count in self.fallbacks.items())
-            lines.append(f"engines served {self.engine_runs} of {self.calls} calls of engine ops{reasons}")
+        lines += EngineCalls(self.calls, self.engine_runs, self.fallbacks).lines()
         return "\n".join(lines) or "nothing to compare"
 
 
@@ -140,7 +139,7 @@ def verify_saved_model(
         UnknownSignatureError: a named signature does not exist, or the optimized model lacks one.
     """
     original, optimized = LoadedModel(src), LoadedModel(dst)
-    before = _counters()
+    before = EngineCalls.so_far()
     calls: list[_Call] = []
     inconclusive: dict[str, str] = {}
     for signature in chosen_signatures(original, signatures):
@@ -155,14 +154,13 @@ def verify_saved_model(
         unstable = _unstable(LoadedModel(src), calls, rtol)
         inconclusive.update({f"{signature}/{output}": _UNSTABLE for signature, output in unstable})
         errors = [item for item in errors if not _excused(item, unstable)]
-    after = _counters()
-    fallbacks = {reason: count - before[2].get(reason, 0) for reason, count in after[2].items()}
+    served = EngineCalls.so_far() - before
     result = Verification(
         errors=tuple(errors),
         inconclusive=inconclusive,
-        calls=after[0] - before[0],
-        engine_runs=after[1] - before[1],
-        fallbacks={reason: count for reason, count in fallbacks.items() if count},
+        calls=served.calls,
+        engine_runs=served.engine_runs,
+        fallbacks=served.fallbacks,
     )
     _log.info("%d outputs compared, largest error %.1e", len(errors), result.max_error)
     return result
@@ -266,14 +264,3 @@ def _excused(item: OutputError, unstable: Mapping[tuple[str, str], float]) -> bo
     """Whether the original differs from itself as this does: random numbers excuse other numbers, no other shape."""
     error = unstable.get((item.signature, item.output))
     return error is not None and (math.isfinite(item.error) or not math.isfinite(error))
-
-
-def _counters() -> tuple[int, int, dict[str, int]]:
-    """Calls of all engine ops in this process so far, those that engines served, and the others by reason."""
-    calls, runs, fallbacks = 0, 0, dict[str, int]()
-    for cluster in runtime.runtime_stats()["clusters"]:
-        calls += cluster["calls"]
-        runs += cluster["engine_runs"]
-        for reason, count in cluster["fallbacks"].items():
-            fallbacks[reason] = fallbacks.get(reason, 0) + count
-    return calls, runs, fallbacks

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from tf_blade import inputs as inputs_lib
 from tf_blade import observe, runtime
+from tf_blade.engine_calls import EngineCalls
 from tf_blade.errors import InvalidInputError, InvalidSavedModelError
 from tf_blade.inputs import InputSpec
 from tf_blade.loaded import check_fits, first_line
@@ -32,7 +33,7 @@ _log = observe.logger("warmup")
 # Of the whole file; a signature's first record is written whatever its size.
 MAX_BYTES = 64 * 2**20
 # Reasons of fallbacks that hold for all calls on this machine: no input changes them.
-_FOR_GOOD = frozenset({"corrupt", "hash", "version", "signature", "backend", "isa", "load", "disabled"})
+_FOR_GOOD = frozenset({"corrupt", "hash", "version", "signature", "backend", "isa", "load", "untrusted", "disabled"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +83,7 @@ def make_warmup(
         if maker.missing() and name in maker.accepted:
             maker.add_for_missing(name)
     maker.notes.extend(f"no warmup request reaches the engine of {name}" for name in sorted(maker.missing()))
+    maker.notes.extend(maker.refused())
     _log.info("%d records, %d bytes", len(maker.records), maker.size)
     return Warmup(tuple(maker.records), tuple(maker.notes))
 
@@ -132,12 +134,19 @@ class _Maker:
         self.accepted: dict[str, tuple[InputSpec, ...]] = {}
         self._logs, self._server, self._batch_sizes = logs, server, batch_sizes
         self._before = _counts()
+        self._calls_before = EngineCalls.so_far()
 
     def missing(self) -> set[str]:
         """Clusters whose engines have not run so far, though signatures with requests may and this machine would."""
         now, before = _counts(), self._before
         clusters = {name for signature in self.accepted for name in signature_clusters(self._server.model, signature)}
         return {name for name in clusters if now.get(name, _NONE) == before.get(name, _NONE)}
+
+    def refused(self) -> list[str]:
+        """Why engines cannot run in this process, whatever the inputs, and for how many calls that was so."""
+        fallbacks = (EngineCalls.so_far() - self._calls_before).fallbacks
+        found = {reason: number for reason, number in fallbacks.items() if reason in _FOR_GOOD}
+        return [f"{number} calls of engines fell back in warmup requests: {why}" for why, number in found.items()]
 
     def add_generated(self, signature: str) -> None:
         """A random request for each batch size, of the first kind that the model accepts."""

@@ -87,7 +87,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "settings": settings,
     "phases": phases,
     "channels": channels,
-    **{name: functools.partial(command, name) for name in ("optimize", "inspect", "verify", "bench")},
+    **{name: functools.partial(command, name) for name in ("optimize", "inspect", "verify", "bench", "sign")},
 }
 
 

@@ -12,12 +12,12 @@
 #include "custom_ops/engine_op/call_context.h"
 #include "custom_ops/engine_op/engine_attr.h"
 #include "custom_ops/engine_op/engine_slot.h"
-#include "custom_ops/engine_op/environment.h"
 #include "custom_ops/engine_op/fallback.h"
 #include "custom_ops/engine_op/input_sources.h"
 #include "custom_ops/engine_op/metrics.h"
 #include "custom_ops/engine_op/registration.h"
 #include "custom_ops/engine_op/shadow.h"
+#include "custom_ops/runtime/engine_file.h"
 #include "custom_ops/runtime/environment.h"
 #include "custom_ops/runtime/loaded_engine.h"
 #include "custom_ops/runtime/stats.h"
@@ -34,6 +34,12 @@ tensorflow::NameAttrList GetFallback(OpKernelConstruction* ctx) {
   const absl::Status status = ctx->GetAttr("fallback", &function);
   if (!status.ok()) ctx->SetStatus(status);
   return function;
+}
+
+// The name of an engine that was refused: what it would have been, for a file that can be parsed.
+Digest ContentHash(absl::string_view bytes) {
+  const absl::StatusOr<EngineFile> file = ParseEngineFile(bytes);
+  return file.ok() ? file->content_hash : Sha256(bytes);
 }
 
 EngineIdentity Identify(const absl::StatusOr<std::shared_ptr<const LoadedEngine>>& engine, std::string hash,
@@ -55,8 +61,8 @@ class BladeEngineOp : public tensorflow::AsyncOpKernel {
     if (!ctx->GetAttr("cluster", &cluster).ok() || cluster.empty()) cluster = ctx->def().name();
     std::vector<EngineIdentity> identities;
     for (const absl::string_view bytes : EngineFilesOf(tensorflow::AttrSlice(ctx->def()).Find("engines"))) {
-      auto engine = LoadEngine(bytes);
-      const Digest hash = engine.ok() ? (*engine)->content_hash : Sha256(bytes);
+      auto engine = Load(bytes);
+      const Digest hash = engine.ok() ? (*engine)->content_hash : ContentHash(bytes);
       identities.push_back(Identify(engine, DigestHex(hash, 8), bytes.size()));
       slots_.push_back(std::make_unique<EngineSlot>(static_cast<int>(slots_.size()), cluster, std::move(engine),
                                                     sources_, output_types(), &pool_));
@@ -95,6 +101,11 @@ class BladeEngineOp : public tensorflow::AsyncOpKernel {
   }
 
  private:
+  // Where engines are disabled none is loaded either: nothing of a model's code is to run.
+  absl::StatusOr<std::shared_ptr<const LoadedEngine>> Load(absl::string_view bytes) const {
+    return disabled_ ? Refuse(Reason::kDisabled, "TF_BLADE_DISABLE is set") : LoadEngine(bytes);
+  }
+
   // What is left to do when the engines have been tried.
   struct Attempt {
     EngineSlot* erring = nullptr;  // an engine whose error TensorFlow must confirm

@@ -5,7 +5,9 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "custom_ops/runtime/environment.h"
 #include "custom_ops/runtime/loaded_engine.h"
+#include "custom_ops/runtime/reason.h"
 #include "custom_ops/runtime/stats.h"
 #include "custom_ops/runtime/trust.h"
 
@@ -16,7 +18,9 @@ char* tf_blade_runtime_stats_json(void) { return strdup(tf_blade::StatsJson().c_
 void tf_blade_runtime_stats_reset(void) { tf_blade::ResetStats(); }
 
 char* tf_blade_check_engine(const char* bytes, unsigned long long size) {
-  const absl::Status status = tf_blade::LoadEngine(absl::string_view(bytes, size)).status();
+  const absl::Status status = tf_blade::DisabledByEnvironment()
+                                  ? tf_blade::Refuse(tf_blade::Reason::kDisabled, "TF_BLADE_DISABLE is set")
+                                  : tf_blade::LoadEngine(absl::string_view(bytes, size)).status();
   if (status.ok()) return nullptr;
   return strdup(absl::StrCat(tf_blade::ReasonName(tf_blade::ReasonOf(status)), ": ", status.message()).c_str());
 }

@@ -54,9 +54,8 @@ bool ParseKey(absl::string_view text, Keys* keys) {
 // A PEM block from its first line on. Gives what follows it.
 absl::StatusOr<absl::string_view> ParsePem(absl::string_view text, Keys* keys) {
   const size_t end = text.find(kPemEnd);
-  if (text.substr(0, kPemPublic.size()) != kPemPublic || end == absl::string_view::npos) {
-    return Malformed("a PEM block is no public key");
-  }
+  if (text.substr(0, kPemPublic.size()) != kPemPublic) return Malformed("a PEM block is no public key");
+  if (end == absl::string_view::npos) return Malformed("a PEM block is cut short");
   std::string base64(text.substr(kPemPublic.size(), end - kPemPublic.size()));
   base64.erase(std::remove_if(base64.begin(), base64.end(), absl::ascii_isspace), base64.end());
   std::string der;
@@ -88,6 +87,7 @@ std::string Statement(const EngineFile& file) {
 }  // namespace
 
 absl::StatusOr<Keys> ParseKeyFile(absl::string_view text) {
+  const absl::string_view whole = text;
   Keys keys;
   for (text = absl::StripLeadingAsciiWhitespace(text); !text.empty(); text = absl::StripLeadingAsciiWhitespace(text)) {
     if (text.substr(0, kPemBegin.size()) == kPemBegin) {
@@ -100,7 +100,11 @@ absl::StatusOr<Keys> ParseKeyFile(absl::string_view text) {
     text.remove_prefix(line.size());
     if (line.front() == '#') continue;
     const absl::string_view key = absl::StripTrailingAsciiWhitespace(line);
-    if (!ParseKey(key, &keys)) return Malformed(absl::StrCat(Shown(key), " is no key"));
+    if (!ParseKey(key, &keys)) {
+      // Its number only: the file may be one that was not meant, and secret.
+      const auto before = whole.substr(0, whole.size() - text.size() - line.size());
+      return Malformed(absl::StrCat("line ", 1 + std::count(before.begin(), before.end(), '\n'), " is no key"));
+    }
   }
   if (keys.empty()) return Malformed("there is no key in it");
   return keys;

@@ -73,7 +73,7 @@ class EngineFileTest(absltest.TestCase):
         found = engine_file_report(data)
         self.assertEqual((found.backend, found.backend_version, found.ral_version), ("disc", "1.2", 1))
         self.assertEqual(found.targets, ["x86-64-v3", "x86-64-v4", "sm_80", "sm_90"])
-        self.assertEqual((found.bytes, found.hash), (len(data), content_hash(data)))
+        self.assertEqual((found.bytes, found.hash), (len(data), content_hash(data).hex()))
         self.assertEqual(found.cluster_hash, bytes(range(32)).hex())
         self.assertEqual(found.sections, {"elf": 148, "empty": 0, "source": 1})
         self.assertEqual(found.symbols, ["batch >= 1", "0 <= length <= 512"])

@@ -12,7 +12,10 @@ Little-endian, without padding except before sections; `str` is a u16 length and
         u32 n, n ×  output: str name, i32 dtype, dims
         u32 n, n ×  section: str name, u64 offset, u64 size, 32 bytes SHA-256
     sections, each at a multiple of 64, zeros between
-    32 bytes SHA-256 of everything before
+    32 bytes SHA-256 of everything before: the content hash, which names the engine
+
+    and behind it, where it is signed (the size above does not count this; see signing.py):
+    magic "TFBSIGN\x1a" | u32 n, n × 32 bytes Ed25519 public key, 64 bytes signature
 
     dims: u8 rank, rank × program;  program: u16 length, length × (u8 opcode, i64 operand)
 
@@ -24,7 +27,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -45,9 +48,19 @@ _OPCODE_NUMBER = {name: number for number, name in enumerate(_OPCODES)}
 _MAX_DEPTH = 32
 _MAX_PROGRAM = 4096
 # The reader's limits on counts, the same as the runtime's.
-_LIMITS = {"targets": 64, "symbols": 4096, "tensors": 65536, "sections": 64}
+_LIMITS = {"targets": 64, "symbols": 4096, "tensors": 65536, "sections": 64, "signers": 16}
+_SIGNERS_MAGIC = b"TFBSIGN\x1a"
+_KEY, _SIGNATURE = 32, 64
 
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Who signed an engine, as the file says: the 32 bytes of an Ed25519 public key, and the 64 of its signature."""
+
+    key: bytes
+    signature: bytes
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,7 @@ class EngineFile:
     Attributes:
         cluster_hash: 32 bytes that identify what was compiled.
         sections: what the backend needs at run time, by name; "elf" for DISC.
+        signers: whoever signed it; nothing here says whether the signatures are right.
     """
 
     backend: str
@@ -68,6 +82,7 @@ class EngineFile:
     compute_capabilities: tuple[int, ...] = ()
     ral_version: int = RAL_VERSION
     format_version: int = field(default=FORMAT_VERSION, compare=False)
+    signers: tuple[Signer, ...] = ()
 
 
 def write_engine(engine: EngineFile) -> bytes:
@@ -90,12 +105,24 @@ def write_engine(engine: EngineFile) -> bytes:
         body.extend(data)
     size = _FIXED_HEADER.size + len(body) + _DIGEST
     header = _FIXED_HEADER.pack(MAGIC, engine.format_version, 0, size, metadata_size)
-    return seal(header + bytes(body))
+    return seal(header + bytes(body)) + write_signers(engine.signers)
 
 
 def seal(content: bytes) -> bytes:
     """The content with its hash behind it."""
     return content + hashlib.sha256(content).digest()
+
+
+def write_signers(signers: Sequence[Signer]) -> bytes:
+    """What follows a signed file's content hash; nothing when nobody signed.
+
+    Raises:
+        EngineFormatError: there are too many.
+    """
+    if not signers:
+        return b""
+    _limit("signers", signers)
+    return _SIGNERS_MAGIC + struct.pack("<I", len(signers)) + b"".join(item.key + item.signature for item in signers)
 
 
 def _metadata(engine: EngineFile, first_offset: int) -> bytes:
@@ -238,6 +265,9 @@ class _Reader:
     def output(self, num_symbols: int) -> EngineOutput:
         return EngineOutput(self.string(), self.number("i"), self.dims(num_symbols))
 
+    def signer(self) -> Signer:
+        return Signer(self.take(_KEY), self.take(_SIGNATURE))
+
     def section(self) -> tuple[str, int, int, bytes]:
         return self.string(), self.number("Q"), self.number("Q"), self.take(_DIGEST)
 
@@ -248,7 +278,9 @@ def read_engine(data: bytes) -> EngineFile:
     Raises:
         EngineFormatError: it is malformed, altered or of another version.
     """
-    begin = _check_envelope(data)
+    begin, size = _check_envelope(data)
+    signers = _read_signers(data[size:])
+    data = data[:size]
     reader = _Reader(data[_FIXED_HEADER.size : begin])
     cluster_hash, backend, backend_version = reader.take(_DIGEST), reader.string(), reader.string()
     ral_version, isa_levels, compute_capabilities = reader.number("I"), reader.targets(), reader.targets()
@@ -274,24 +306,42 @@ def read_engine(data: bytes) -> EngineFile:
         isa_levels=isa_levels,
         compute_capabilities=compute_capabilities,
         ral_version=ral_version,
+        signers=signers,
     )
 
 
-def _check_envelope(data: bytes) -> int:
-    """Checks header and content hash; gives the metadata's end."""
+def _read_signers(data: bytes) -> tuple[Signer, ...]:
+    if not data:
+        return ()
+    reader = _Reader(data)
+    if reader.take(len(_SIGNERS_MAGIC)) != _SIGNERS_MAGIC:
+        raise EngineFormatError("bytes follow the file")
+    signers = reader.many("signers", reader.signer)
+    if reader.position != len(data):
+        raise EngineFormatError("bytes follow the signatures")
+    return signers
+
+
+def _check_envelope(data: bytes) -> tuple[int, int]:
+    """Checks header and content hash; gives the ends of the metadata and of the content hash."""
     if len(data) < _FIXED_HEADER.size + _DIGEST or data[: len(MAGIC)] != MAGIC:
         raise EngineFormatError("this is no engine file")
     _, version, flags, size, metadata_size = _FIXED_HEADER.unpack_from(data)
     if version != FORMAT_VERSION:
         raise EngineFormatError(f"format version {version}, this reads {FORMAT_VERSION}")
-    room = len(data) - _FIXED_HEADER.size - _DIGEST
-    if flags or size != len(data) or size > _MAX_SIZE or metadata_size > room:
+    room = size - _FIXED_HEADER.size - _DIGEST
+    if flags or size > len(data) or size > _MAX_SIZE or metadata_size > room:
         raise EngineFormatError("the header does not fit the file")
-    if hashlib.sha256(data[:-_DIGEST]).digest() != data[-_DIGEST:]:
+    if hashlib.sha256(data[: size - _DIGEST]).digest() != data[size - _DIGEST : size]:
         raise EngineFormatError("the content hash is wrong")
-    return int(_FIXED_HEADER.size + metadata_size)
+    return int(_FIXED_HEADER.size + metadata_size), int(size)
 
 
-def content_hash(data: bytes) -> str:
-    """The hexadecimal content hash of an engine file, as statistics and logs name it (they show the first digits)."""
-    return data[-_DIGEST:].hex()
+def without_signers(data: bytes) -> bytes:
+    """A well-formed engine file as it was before it was signed."""
+    return data[: _FIXED_HEADER.unpack_from(data)[3]]
+
+
+def content_hash(data: bytes) -> bytes:
+    """The content hash of a well-formed engine file, by which statistics and logs name it."""
+    return without_signers(data)[-_DIGEST:]

@@ -38,6 +38,8 @@ class EngineFileReport:
         scratch: formula of the bytes that each call in flight plans for its intermediate values, at most; "" where the
             file does not say.
         output_bytes: formula of the bytes of its outputs; "?" where a dimension is found while it runs.
+        signers: the keys that signed it, "ed25519:" and the public key in hexadecimal, and whether the signature is
+            right; whether this process trusts them does not matter.
         refused: why the runtime on this machine would not load it; "" when it would.
     """
 
@@ -54,6 +56,7 @@ class EngineFileReport:
     outputs: list[str] = dataclasses.field(default_factory=list)
     scratch: str = ""
     output_bytes: str = ""
+    signers: dict[str, bool] = dataclasses.field(default_factory=dict)
     refused: str = ""
 
 
@@ -94,7 +97,8 @@ def engine_file_report(data: bytes) -> EngineFileReport:
         ral_version=engine.ral_version,
         targets=_targets(engine),
         cluster_hash=engine.cluster_hash.hex(),
-        hash=content_hash(data),
+        hash=content_hash(data).hex(),
+        signers=runtime.engine_signers(data),
         bytes=len(data),
         sections={name: len(section) for name, section in engine.sections.items()},
         symbols=[_symbol_text(item) for item in engine.signature.symbols],
@@ -214,4 +218,5 @@ def _engine_lines(number: int, engine: EngineFileReport) -> list[str]:
     lines += [f"    {title:8} {text.first_few(items, 12)}" for title, items in parts.items() if items]
     if engine.scratch:
         lines.append(f"    memory   bytes of a call in flight: {engine.scratch}; of its outputs: {engine.output_bytes}")
+    lines += [f"    signed   by {key}{'' if right else ': WRONG'}" for key, right in engine.signers.items()]
     return lines

@@ -32,14 +32,19 @@ class EngineNode:
     engines: tuple[bytes, ...]
 
 
+def engines_attribute(node: NodeDef) -> str | None:
+    """The name of the attribute that holds a node's engines; None for a node that runs none."""
+    if node.op == ENGINE_OP:
+        return "engines"
+    return _ENGINES if node.op == CALL_OP and _ENGINES in node.attr else None
+
+
 def engine_node(node: NodeDef) -> EngineNode | None:
     """The node's engines; None for any other node."""
-    if node.op == ENGINE_OP:
-        fallback, engines, cluster = "fallback", "engines", "cluster"
-    elif node.op == CALL_OP and _ENGINES in node.attr:
-        fallback, engines, cluster = "f", _ENGINES, _CLUSTER
-    else:
+    engines = engines_attribute(node)
+    if engines is None:
         return None
+    fallback, cluster = ("fallback", "cluster") if node.op == ENGINE_OP else ("f", _CLUSTER)
     name = node.attr[cluster].s.decode(errors="replace") if cluster in node.attr else ""
     return EngineNode(name or node.name, node.attr[fallback].func.name, tuple(node.attr[engines].list.s))
 

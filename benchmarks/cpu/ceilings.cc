@@ -109,6 +109,7 @@ class Host {
     ral_.cancelled = [](void*) { return 0; };
     ral_.set_error = [](void*, const char* message) { fprintf(stderr, "%s\n", message); };
     ral_.parallel_for = &ParallelFor;
+    ral_.release = [](void*, void*) {};  // its memory stays warm until FreeAll
   }
   ~Host() {
     FreeAll();

@@ -111,6 +111,11 @@ class TestHost : public Host {
 
   int NumThreads() override { return threads; }
   void* Alloc(size_t bytes) override { return Starve() ? nullptr : scratch_.Allocate(bytes); }
+  void Release(void* memory) override {
+    const size_t before = scratch_.bytes();
+    scratch_.FreeSince(memory);
+    Expect(scratch_.bytes() < before, "what is released was allocated and not released yet");
+  }
   void* AllocPersistent(size_t bytes) override {
     Expect(persistent_ != nullptr, "persistent memory is asked for by init only");
     return persistent_ == nullptr || Starve() ? nullptr : persistent_->Allocate(bytes);

@@ -14,6 +14,8 @@ namespace {
 
 Host& AsHost(void* context) { return *static_cast<Host*>(context); }
 
+bool IsKnown(uint32_t ral_version) { return ral_version >= TF_BLADE_RAL_OLDEST && ral_version <= TF_BLADE_RAL_VERSION; }
+
 BladeRal MakeRal(Host& host) {
   BladeRal ral;
   ral.version = TF_BLADE_RAL_VERSION;
@@ -30,6 +32,7 @@ BladeRal MakeRal(Host& host) {
   };
   ral.cancelled = [](void* context) -> int { return AsHost(context).Cancelled() ? 1 : 0; };
   ral.set_error = [](void* context, const char* message) { AsHost(context).SetError(message); };
+  ral.release = [](void* context, void* memory) { AsHost(context).Release(memory); };
   return ral;
 }
 
@@ -89,7 +92,7 @@ absl::StatusOr<const BladeExecutable*> GetExecutable(const SharedObject& object,
   if (entry == nullptr) return Refuse(Reason::kLoad, "executable: its entry symbol is missing");
   const BladeExecutable* const executable = entry();
   if (executable == nullptr) return Refuse(Reason::kLoad, "executable: its entry gives nothing");
-  if (executable->ral_version != TF_BLADE_RAL_VERSION) {
+  if (!IsKnown(executable->ral_version)) {
     return Refuse(Reason::kVersion, absl::StrCat("executable: RAL version ", executable->ral_version,
                                                  ", this runtime has ", TF_BLADE_RAL_VERSION));
   }
@@ -123,7 +126,7 @@ const bool kRegistered = RegisterEngineLoader(kDiscBackend, LoadDiscEngine);
 
 absl::StatusOr<std::unique_ptr<Engine>> LoadDiscEngine(const EngineFile& file) {
   (void)kRegistered;
-  if (file.ral_version != TF_BLADE_RAL_VERSION) {
+  if (!IsKnown(file.ral_version)) {
     return Refuse(Reason::kVersion, absl::StrCat("engine file: RAL version ", file.ral_version, ", this runtime has ",
                                                  TF_BLADE_RAL_VERSION));
   }

@@ -4,7 +4,8 @@
 // anything else. An executable needs no symbol beyond this table and the C library's memory functions
 // (memcpy, memmove, memset, memcmp).
 //
-// Any change of layout or meaning raises TF_BLADE_RAL_VERSION; hosts refuse executables of another version.
+// Any change of layout or meaning raises TF_BLADE_RAL_VERSION. Hosts refuse executables of later versions, and of those
+// before TF_BLADE_RAL_OLDEST: from there on fields were only added at the end. Version 2 added `release`.
 #ifndef TF_BLADE_CUSTOM_OPS_DISC_RAL_H_
 #define TF_BLADE_CUSTOM_OPS_DISC_RAL_H_
 
@@ -15,7 +16,8 @@
 extern "C" {
 #endif
 
-#define TF_BLADE_RAL_VERSION 1u
+#define TF_BLADE_RAL_VERSION 2u
+#define TF_BLADE_RAL_OLDEST 1u
 
 // Result codes of init and run.
 enum {
@@ -64,7 +66,7 @@ typedef struct BladeRal {
   int32_t num_threads;  // threads that parallel_for can use, the caller's included; at least 1
   void* context;        // the host's, passed back to each callback
 
-  // Scratch memory, 64-byte aligned, valid until the call returns. The host frees it. NULL when there is none.
+  // Scratch memory, 64-byte aligned, valid until it is released or the call returns. NULL when there is none.
   void* (*alloc)(void* context, size_t bytes);
 
   // init only: memory, 64-byte aligned, that lives as long as the state that init makes. NULL when there is none.
@@ -84,6 +86,10 @@ typedef struct BladeRal {
 
   // Describes why init or run is about to return a code other than BLADE_OK. The text is copied.
   void (*set_error)(void* context, const char* message);
+
+  // Takes back `memory`, which alloc gave in this call, and all that alloc gave since. What is not released the host
+  // frees when the call returns.
+  void (*release)(void* context, void* memory);
 } BladeRal;
 
 // The code for one instruction set level.

@@ -48,6 +48,8 @@ int TensorFlowHost::NumThreads() { return IntraOpPool(ctx_).NumThreads(); }
 
 void* TensorFlowHost::Alloc(size_t bytes) { return arena_.Allocate(bytes); }
 
+void TensorFlowHost::Release(void* memory) { arena_.Release(memory); }
+
 void* TensorFlowHost::AllocPersistent(size_t bytes) {
   return memory_ == nullptr ? Misuse("persistent memory is for init only") : memory_->Allocate(bytes);
 }

@@ -41,6 +41,7 @@ class TensorFlowHost : public Host {
 
   int NumThreads() override;
   void* Alloc(size_t bytes) override;
+  void Release(void* memory) override;
   void* AllocPersistent(size_t bytes) override;
   void* AllocOutput(int index, absl::Span<const int64_t> dims) override;
   void ParallelFor(int64_t total, int64_t cost_ns, LoopBody body, void* arg) override;

@@ -23,8 +23,11 @@ class Host {
 
   virtual int NumThreads() = 0;
 
-  // 64-byte aligned memory that is valid until the call returns; null when there is none.
+  // 64-byte aligned memory that is valid until it is released or the call returns; null when there is none.
   virtual void* Alloc(size_t bytes) = 0;
+
+  // Takes back `memory`, which Alloc gave in this call, and all that Alloc gave since.
+  virtual void Release(void* memory) = 0;
 
   // During init: 64-byte aligned memory that lives as long as the state.
   virtual void* AllocPersistent(size_t bytes) = 0;

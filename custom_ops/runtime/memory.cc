@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 
 namespace tf_blade {
 namespace {
@@ -39,28 +40,50 @@ AlignedBlock AllocateAligned(size_t bytes) {
 void* BlockList::Allocate(size_t bytes) {
   AlignedBlock block = AllocateAligned(bytes);
   if (block == nullptr) return nullptr;
-  blocks_.push_back(std::move(block));
+  blocks_.push_back({std::move(block), bytes});
   bytes_ += bytes;
-  return blocks_.back().get();
+  return blocks_.back().memory.get();
+}
+
+void BlockList::FreeSince(const void* memory) {
+  const auto is_it = [memory](const Block& block) { return block.memory.get() == memory; };
+  const auto first = std::find_if(blocks_.begin(), blocks_.end(), is_it);
+  for (auto block = first; block != blocks_.end(); ++block) bytes_ -= block->bytes;
+  blocks_.erase(first, blocks_.end());
 }
 
 void* ScratchArena::Allocate(size_t bytes) {
   size_t rounded;
   if (!RoundUp(bytes, kMemoryAlignment, &rounded)) return nullptr;
-  if (rounded > capacity_ - used_) return overflow_.Allocate(rounded);
+  // After the first block of its own all get one, so that what is in the arena is older than what is not.
+  if (!overflow_.empty() || rounded > capacity_ - used_) return overflow_.Allocate(rounded);
   void* memory = static_cast<char*>(block_.get()) + used_;
   used_ += rounded;
   return memory;
 }
 
-void ScratchArena::Reset() {
-  const size_t wanted = used_ + overflow_.bytes();
-  peak_ = std::max(peak_, wanted);
-  if (overflow_.bytes() > 0) {
+void ScratchArena::NotePeak() { call_peak_ = std::max(call_peak_, used_ + overflow_.bytes()); }
+
+void ScratchArena::Release(void* memory) {
+  NotePeak();
+  char* const begin = static_cast<char*>(block_.get());
+  // Blocks begin at different addresses; `less` orders them where operators need not.
+  const std::less<const void*> before;
+  if (begin != nullptr && !before(memory, begin) && before(memory, begin + used_)) {
     overflow_ = BlockList();
-    Resize(wanted);
+    used_ = static_cast<size_t>(static_cast<char*>(memory) - begin);
+  } else {
+    overflow_.FreeSince(memory);
   }
+}
+
+void ScratchArena::Reset() {
+  NotePeak();
+  overflow_ = BlockList();
   used_ = 0;
+  if (call_peak_ > capacity_) Resize(call_peak_);
+  peak_ = std::max(peak_, call_peak_);
+  call_peak_ = 0;
   if (++calls_ < kWindow) return;
   if (capacity_ > 2 * peak_ + kMinShrinkBytes) Resize(peak_);
   peak_ = 0;

@@ -24,13 +24,22 @@ class BlockList {
  public:
   void* Allocate(size_t bytes);
   size_t bytes() const { return bytes_; }
+  bool empty() const { return blocks_.empty(); }
+
+  // Frees the block that begins at `memory` and all that were allocated since; nothing if there is no such block.
+  void FreeSince(const void* memory);
 
  private:
-  std::vector<AlignedBlock> blocks_;
+  struct Block {
+    AlignedBlock memory;
+    size_t bytes;
+  };
+
+  std::vector<Block> blocks_;
   size_t bytes_ = 0;
 };
 
-// A bump allocator that keeps its memory from call to call. What does not fit goes to blocks of its own; the next call
+// A stack of memory that keeps its memory from call to call. What does not fit goes to blocks of its own; the next call
 // then finds an arena that is large enough for all of it. When `kWindow` calls in a row needed less than half of it, it
 // shrinks to what they needed.
 class ScratchArena {
@@ -46,6 +55,9 @@ class ScratchArena {
   // Null when memory is out.
   void* Allocate(size_t bytes);
 
+  // Takes back `memory`, which Allocate gave since the last Reset, and all that it gave since.
+  void Release(void* memory);
+
   // Ends a call: all memory handed out is free again.
   void Reset();
 
@@ -58,14 +70,16 @@ class ScratchArena {
   size_t capacity() const { return capacity_; }
 
  private:
+  void NotePeak();
   void Trim();
   void Resize(size_t bytes);
 
   AlignedBlock block_;
   size_t capacity_ = 0;
   size_t used_ = 0;
-  size_t peak_ = 0;  // of the calls of this window
-  int calls_ = 0;    // in this window
+  size_t call_peak_ = 0;  // of this call
+  size_t peak_ = 0;       // of the calls of this window
+  int calls_ = 0;         // in this window
   bool idle_ = false;
   BlockList overflow_;
 };

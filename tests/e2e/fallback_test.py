@@ -56,7 +56,7 @@ def _with_first_data_input(data: bytes, change: Callable[[EngineInput], EngineIn
 
 _DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "format_version": (lambda data: damage.with_fields(data, format_version=2), "version"),
-    "ral_version": (lambda data: damage.with_fields(data, ral_version=2), "version"),
+    "ral_version": (lambda data: damage.with_fields(data, ral_version=99), "version"),
     "content_hash": (lambda data: data[:-1] + bytes([data[-1] ^ 1]), "hash"),
     "section_hash": (_wrong_section, "hash"),
     "empty": (lambda data: b"", "corrupt"),

@@ -2,6 +2,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
@@ -29,6 +30,7 @@ class Host {
     ral_.num_threads = threads;
     ral_.context = this;
     ral_.alloc = [](void* self, size_t bytes) { return static_cast<Host*>(self)->Alloc(bytes); };
+    ral_.release = [](void* self, void* memory) { static_cast<Host*>(self)->Release(memory); };
     ral_.parallel_for = &ParallelFor;
   }
   ~Host() {
@@ -41,6 +43,13 @@ class Host {
     memset(p, 0xff, bytes);
     memory_.push_back(p);
     return p;
+  }
+  // Frees, so that a use afterwards shows.
+  void Release(void* memory) {
+    const auto first = std::find(memory_.begin(), memory_.end(), memory);
+    if (first == memory_.end()) abort();
+    for (auto p = first; p != memory_.end(); ++p) free(*p);
+    memory_.erase(first, memory_.end());
   }
 
  private:

@@ -21,8 +21,8 @@ from tf_blade.backends.disc import compile as disc_compile
 from tf_blade.backends.disc import toolchain
 from tf_blade.backends.disc.ir import interpreter
 from tf_blade.backends.disc.ir.values import Module
+from tf_blade.engines.format import RAL_VERSION
 
-_RAL_VERSION = 1
 _OK, _GUARD, _ERROR = 0, 1, 2
 _VOID = ctypes.c_void_p
 _LOOP = ctypes.CFUNCTYPE(None, _VOID, ctypes.c_int64, ctypes.c_int64)
@@ -31,6 +31,7 @@ _ALLOC_OUTPUT = ctypes.CFUNCTYPE(_VOID, _VOID, ctypes.c_int32, ctypes.c_int32, c
 _PARALLEL_FOR = ctypes.CFUNCTYPE(None, _VOID, ctypes.c_int64, ctypes.c_int64, _LOOP, _VOID)
 _CANCELLED = ctypes.CFUNCTYPE(ctypes.c_int, _VOID)
 _SET_ERROR = ctypes.CFUNCTYPE(None, _VOID, ctypes.c_char_p)
+_RELEASE = ctypes.CFUNCTYPE(None, _VOID, _VOID)
 
 
 class _Tensor(ctypes.Structure):
@@ -53,6 +54,7 @@ class _Ral(ctypes.Structure):
         ("parallel_for", _PARALLEL_FOR),
         ("cancelled", _CANCELLED),
         ("set_error", _SET_ERROR),
+        ("release", _RELEASE),
     )
 
 
@@ -82,7 +84,7 @@ class _Call:
         self.outputs: dict[int, tuple[int, tuple[int, ...]]] = {}
         self.message = ""
         self.ral = _Ral(
-            _RAL_VERSION,
+            RAL_VERSION,
             3,
             None,
             _ALLOC(self._alloc),
@@ -91,6 +93,7 @@ class _Call:
             _PARALLEL_FOR(self._parallel_for),
             _CANCELLED(lambda context: 0),
             _SET_ERROR(self._set_error),
+            _RELEASE(self._release),
         )
 
     def _alloc(self, context: Any, count: int) -> int:
@@ -99,6 +102,14 @@ class _Call:
         buffer = np.full(count + 192, 0xAB, np.uint8)
         self.buffers.append(buffer)
         return int((buffer.ctypes.data + 64 + 63) // 64 * 64)
+
+    def _release(self, context: Any, memory: int) -> None:
+        """Scratch memory comes from `_alloc` alone, outputs before it: all since is overwritten, to show its use."""
+        del context
+        inside = [i for i, item in enumerate(self.buffers) if 0 <= memory - item.ctypes.data < 128]
+        for item in self.buffers[inside[-1] :]:
+            if not any(0 <= address - item.ctypes.data < 128 for address, _ in self.outputs.values()):
+                item[64:-64] = 0xAB
 
     def _alloc_output(self, context: Any, index: int, rank: int, dims: Any) -> int:
         shape = tuple(dims[i] for i in range(rank))

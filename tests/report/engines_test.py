@@ -71,7 +71,7 @@ class EngineFileTest(absltest.TestCase):
     def test_fields(self) -> None:
         data = write_engine(example.EXAMPLE)
         found = engine_file_report(data)
-        self.assertEqual((found.backend, found.backend_version, found.ral_version), ("disc", "1.2", 1))
+        self.assertEqual((found.backend, found.backend_version, found.ral_version), ("disc", "1.2", 2))
         self.assertEqual(found.targets, ["x86-64-v3", "x86-64-v4", "sm_80", "sm_90"])
         self.assertEqual((found.bytes, found.hash), (len(data), content_hash(data).hex()))
         self.assertEqual(found.cluster_hash, bytes(range(32)).hex())

@@ -1,5 +1,6 @@
 // The runtime's lock-free and threaded parts under load, for the thread sanitizer. Prints what fails; exits with 1
 // then.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -266,6 +267,36 @@ void TestSlotPoolWithoutMemory() {
   pool.Give(std::move(idle));
 }
 
+void TestArenaReleases() {
+  tf_blade::ScratchArena arena;
+  const auto call = [&arena] {
+    auto* const kept = static_cast<char*>(arena.Allocate(1000));
+    memset(kept, 1, 1000);
+    for (int step = 1; step <= 20; ++step) {
+      void* const outer = arena.Allocate(64 * step);
+      auto* const inner = static_cast<char*>(arena.Allocate(10000));
+      Expect(outer != kept && outer != nullptr && inner != nullptr, "memory");
+      memset(outer, 2, 64 * step);
+      memset(inner, 3, 10000);
+      if (step % 2 == 0) arena.Release(inner);
+      arena.Release(outer);
+    }
+    Expect(std::count(kept, kept + 1000, 1) == 1000, "what was not released stays");
+    arena.Reset();
+  };
+  call();
+  const size_t needed = arena.capacity();
+  Expect(needed >= 1000 + 20 * 64 + 10000 && needed <= 1024 + 20 * 64 + 10048, "as much as was in use at once");
+  call();
+  Expect(arena.capacity() == needed, "the second call fits");
+  void* const first = arena.Allocate(64);
+  void* const large = arena.Allocate(size_t{1} << 20);
+  arena.Release(large);
+  Expect(arena.Allocate(64) == static_cast<char*>(first) + 64, "released overflow makes room in the arena again");
+  arena.Release(first);
+  Expect(arena.Allocate(64) == first, "and what is released is given again");
+}
+
 void TestArenaShrinks() {
   tf_blade::ScratchArena arena;
   const auto call = [&arena](size_t bytes) {
@@ -383,6 +414,7 @@ int main(int argc, char** argv) {
   TestLittleWorkStaysInTheCaller();
   TestSlotPoolGivesAnObjectToOneUserAtATime();
   TestArena();
+  TestArenaReleases();
   TestArenaShrinks();
   TestSlotPoolGrowsAndShrinks();
   TestSlotPoolWithoutMemory();

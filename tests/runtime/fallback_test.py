@@ -115,6 +115,12 @@ class FallbackTest(parameterized.TestCase):
         make, reason = _BAD_FILES[name]
         self.assert_falls_back(kit.Affine([make()], f"bad_{name}"), f"bad_{name}", reason, _x())
 
+    def test_engines_of_the_first_interface_version_run(self) -> None:
+        engine = kit.affine_engine(_MARKED, "EXECUTABLE_RAL_VERSION=1", ral_version=1)
+        model = kit.Affine([engine], "first_version")
+        np.testing.assert_allclose(model.serve(_x())["y"], model.expected(_x()) + 100, rtol=1e-5, atol=1e-4)
+        self.assertEqual(kit.stats_of("first_version")["engine_runs"], 1)
+
     @parameterized.named_parameters((name, name) for name in _BAD_RUNS)
     def test_bad_run(self, name: str) -> None:
         first, reason = _BAD_RUNS[name]

@@ -37,7 +37,7 @@ from tf_blade.symbolic import DimProgram
 
 MAGIC = b"TFBLADE\x1a"
 FORMAT_VERSION = 1
-RAL_VERSION = 1
+RAL_VERSION = 2
 MAX_RANK = 32
 _DIGEST = 32
 _ALIGNMENT = 64

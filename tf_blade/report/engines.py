@@ -35,8 +35,8 @@ class EngineFileReport:
         symbols: unknown dimensions, with their ranges where they have one.
         inputs: name, dtype and shape of each; the first symbol of a name binds it.
         outputs: the same.
-        scratch: formula of the bytes that each call in flight plans for its intermediate values, at most; "" where the
-            file does not say.
+        scratch: formula of the bytes that each call in flight plans for its intermediate values, at most; kernels need
+            some more while they run, for each thread. "" where the file does not say.
         output_bytes: formula of the bytes of its outputs; "?" where a dimension is found while it runs.
         signers: the keys that signed it, "ed25519:" and the public key in hexadecimal, and whether the signature is
             right; whether this process trusts them does not matter.

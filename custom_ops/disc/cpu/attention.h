@@ -295,8 +295,8 @@ BLADE_NOINLINE inline int32_t attention(const BladeRal* ral, const AttentionArgs
   }
   const AttentionScratch scratch(args);
   const bool few = args.q_len <= kFewRows;
-  ScratchPool pool;
-  if (!pool.allocate(ral, few ? args.kv_len * 4 : scratch.bytes())) return BLADE_NO_MEMORY;
+  ScratchPool pool(ral);
+  if (!pool.allocate(few ? args.kv_len * 4 : scratch.bytes())) return BLADE_NO_MEMORY;
   // A head is cut into parts when there are few heads; each part packs K and V again.
   const int64_t wanted = ral->num_threads > 1 ? 3 * ral->num_threads : 1;
   const int64_t parts = min64(ceil_div(wanted, all_heads), ceil_div(args.q_len, 2 * kTileRows));

@@ -273,10 +273,10 @@ inline void find_taps(const ConvArgs& args, const ConvPlan& plan, int64_t* offse
 template <int kSlimPitch>
 BLADE_NOINLINE int32_t convolve_directly(const BladeRal* ral, const ConvArgs& args, const RowEpilogue& epilogue) {
   const ConvPlan plan = plan_conv<kSlimPitch>(args, ral->num_threads);
-  ScratchPool scratch;
-  if (!scratch.allocate(ral, plan.buffer_floats * static_cast<int64_t>(sizeof(float)))) return BLADE_NO_MEMORY;
-  const size_t offset_bytes = static_cast<size_t>(plan.taps) * sizeof(int64_t);
-  int64_t* offsets = static_cast<int64_t*>(ral->alloc(ral->context, offset_bytes));
+  ScratchPool scratch(ral);
+  if (!scratch.allocate(plan.buffer_floats * static_cast<int64_t>(sizeof(float)))) return BLADE_NO_MEMORY;
+  Scratch offset_memory(ral);
+  int64_t* offsets = static_cast<int64_t*>(offset_memory.allocate(plan.taps * static_cast<int64_t>(sizeof(int64_t))));
   if (offsets == nullptr) return BLADE_NO_MEMORY;
   find_taps<kSlimPitch>(args, plan, offsets);
   const int64_t products = args.kernel_h * args.kernel_w * plan.channels * plan.outs / plan.panel_blocks;

@@ -294,8 +294,8 @@ BLADE_NOINLINE inline int32_t conv2d_winograd_to(const BladeRal* ral, const Conv
                                                  const RowEpilogue& epilogue) {
   if (args.batch * args.out_h * args.out_w == 0 || args.out_c == 0) return BLADE_OK;
   const WinogradPlan plan(args, ral->num_threads);
-  ScratchPool scratch;
-  if (!scratch.allocate(ral, plan.scratch_floats * static_cast<int64_t>(sizeof(float)))) return BLADE_NO_MEMORY;
+  ScratchPool scratch(ral);
+  if (!scratch.allocate(plan.scratch_floats * static_cast<int64_t>(sizeof(float)))) return BLADE_NO_MEMORY;
   const int64_t products = kWinogradPlaces * args.in_c * args.out_c / plan.panel_blocks;
   const int64_t cost = plan.block_tiles * products / (4 * kLanes) + 1000;
   const WinogradConv conv = {args, plan, epilogue, scratch};

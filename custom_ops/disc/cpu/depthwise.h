@@ -250,9 +250,9 @@ inline int32_t depthwise_conv2d(const BladeRal* ral, const ConvArgs& args, const
   if (args.batch * args.out_h * args.out_w == 0 || args.out_c == 0) return BLADE_OK;
   if (args.out_c != args.in_c) return depthwise_any(ral, args, epilogue);
   const DepthwisePlan plan(args, ral->num_threads);
-  ScratchPool scratch;
+  ScratchPool scratch(ral);
   const int64_t floats = plan.buffer_floats + plan.weight_floats(args);
-  if (!scratch.allocate(ral, floats * static_cast<int64_t>(sizeof(float)))) return BLADE_NO_MEMORY;
+  if (!scratch.allocate(floats * static_cast<int64_t>(sizeof(float)))) return BLADE_NO_MEMORY;
   const int64_t per_vector = plan.rows * args.out_w * (args.kernel_h * args.kernel_w / 3 + 4);
   const int64_t cost = per_vector * plan.vectors / plan.groups + 100;
   parallel_for(ral, args.batch * plan.row_blocks * plan.groups, cost, [&](int64_t begin, int64_t end) {

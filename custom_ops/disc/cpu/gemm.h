@@ -116,11 +116,11 @@ BLADE_NOINLINE inline void multiply(const BladeRal* ral, int64_t batch, int64_t 
   });
 }
 
-// Packs the right operands of all batches in scratch. Returns NULL when memory is out.
-BLADE_NOINLINE inline float* pack_batched_b(const BladeRal* ral, const GemmArgs& args, int64_t batches) {
+// Packs the right operands of all batches. Returns NULL when memory is out.
+BLADE_NOINLINE inline float* pack_batched_b(const BladeRal* ral, const GemmArgs& args, int64_t batches,
+                                            Scratch& scratch) {
   const int64_t panels = ceil_div(args.n, kPanel);
-  const int64_t bytes = max64(packed_b_bytes(args.k, args.n) * batches, 1);
-  float* packed = static_cast<float*>(ral->alloc(ral->context, static_cast<size_t>(bytes)));
+  float* packed = static_cast<float*>(scratch.allocate(packed_b_bytes(args.k, args.n) * batches));
   if (packed == nullptr) return nullptr;
   parallel_for(ral, batches * panels, args.k * kPanel / 4, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
@@ -137,10 +137,10 @@ BLADE_NOINLINE inline float* pack_batched_b(const BladeRal* ral, const GemmArgs&
 // whole is copied, all batches' at `tails`.
 inline bool reads_in_place(const GemmArgs& args) { return !args.b_transposed && args.m <= 2 * kTileRows; }
 
-BLADE_NOINLINE inline float* pack_tails(const BladeRal* ral, const GemmArgs& args, int64_t batches) {
+BLADE_NOINLINE inline float* pack_tails(const GemmArgs& args, int64_t batches, Scratch& scratch) {
   const int64_t tail = args.n / kPanel;
-  const int64_t bytes = max64(batches * args.k * kPanel * static_cast<int64_t>(sizeof(float)), 1);
-  float* tails = static_cast<float*>(ral->alloc(ral->context, static_cast<size_t>(bytes)));
+  const int64_t bytes = batches * args.k * kPanel * static_cast<int64_t>(sizeof(float));
+  float* tails = static_cast<float*>(scratch.allocate(bytes));
   if (tails == nullptr) return nullptr;
   for (int64_t i = 0; i < batches; ++i) {
     pack_panel(args.b + i * args.b_batch_stride + tail * kPanel, args.ldb, false, args.k, args.n % kPanel,
@@ -149,8 +149,8 @@ BLADE_NOINLINE inline float* pack_tails(const BladeRal* ral, const GemmArgs& arg
   return tails;
 }
 
-// The right operand as panels: packed beforehand, where it lies, or packed now. False when memory is out.
-BLADE_NOINLINE inline bool find_panels(const BladeRal* ral, const GemmArgs& args, Panels* panels) {
+// The right operand as panels: packed beforehand, where it lies, or packed now, in scratch. False when memory is out.
+BLADE_NOINLINE inline bool find_panels(const BladeRal* ral, const GemmArgs& args, Scratch& scratch, Panels* panels) {
   if (args.b_packed != nullptr) {
     *panels = packed_panels(args.b_packed, args.k, args.b_batch_stride);
     return true;
@@ -159,11 +159,11 @@ BLADE_NOINLINE inline bool find_panels(const BladeRal* ral, const GemmArgs& args
   const int64_t batches = shared ? 1 : args.batch;
   if (reads_in_place(args)) {
     const bool has_tail = args.n % kPanel != 0;
-    const float* tails = has_tail ? pack_tails(ral, args, batches) : nullptr;
+    const float* tails = has_tail ? pack_tails(args, batches, scratch) : nullptr;
     *panels = {args.b, args.b_batch_stride, kPanel, args.ldb, tails, shared ? 0 : args.k * kPanel};
     return !has_tail || tails != nullptr;
   }
-  const float* packed = pack_batched_b(ral, args, batches);
+  const float* packed = pack_batched_b(ral, args, batches, scratch);
   *panels = packed_panels(packed, args.k, shared ? 0 : packed_b_bytes(args.k, args.n) / 4);
   return packed != nullptr;
 }
@@ -172,7 +172,8 @@ BLADE_NOINLINE inline int32_t gemm_to(const BladeRal* ral, const GemmArgs& args,
                                       RowEpilogue epilogue) {
   if (args.batch == 0 || args.m == 0 || args.n == 0) return BLADE_OK;
   Panels panels;
-  if (!find_panels(ral, args, &panels)) return BLADE_NO_MEMORY;
+  Scratch scratch(ral);
+  if (!find_panels(ral, args, scratch, &panels)) return BLADE_NO_MEMORY;
   epilogue.batch_m = args.m;
   const RowMajorA rows = {args.a, args.lda, args.a_batch_stride};
   const ColumnMajorA columns = {args.a, args.lda, args.a_batch_stride};

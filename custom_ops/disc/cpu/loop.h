@@ -11,8 +11,8 @@
 namespace blade {
 namespace {
 
-// The host frees scratch memory when the call returns, and a loop may run for long: the n-th allocation of an iteration
-// gets the memory of the n-th one of the iteration before, if that is large enough.
+// A loop may run for long: the n-th allocation that is in use at once gets the memory of the n-th one before, if that
+// is large enough.
 class LoopMemory {
  public:
   explicit LoopMemory(const BladeRal* ral) : host_(ral), ral_(*ral) {
@@ -27,6 +27,10 @@ class LoopMemory {
     };
     ral_.cancelled = [](void* self) { return host(self)->cancelled(context(self)); };
     ral_.set_error = [](void* self, const char* message) { host(self)->set_error(context(self), message); };
+    ral_.release = [](void* self, void* memory) { static_cast<LoopMemory*>(self)->release(memory); };
+  }
+  ~LoopMemory() {
+    if (first_ != nullptr) host_->release(host_->context, first_);
   }
   LoopMemory(const LoopMemory&) = delete;
   LoopMemory& operator=(const LoopMemory&) = delete;
@@ -46,8 +50,19 @@ class LoopMemory {
     if (sizes_[index] < bytes) {
       blocks_[index] = host_->alloc(host_->context, bytes);
       sizes_[index] = blocks_[index] == nullptr ? 0 : bytes;
+      if (first_ == nullptr) first_ = blocks_[index];
     }
     return blocks_[index];
+  }
+
+  // What lies beyond the blocks is the host's, and younger than them.
+  void release(void* memory) {
+    for (int i = 0; i < next_; ++i) {
+      if (blocks_[i] != memory) continue;
+      next_ = i;
+      return;
+    }
+    host_->release(host_->context, memory);
   }
 
   const BladeRal* host_;
@@ -55,6 +70,7 @@ class LoopMemory {
   int next_ = 0;
   void* blocks_[kBlocks] = {};
   size_t sizes_[kBlocks] = {};
+  void* first_ = nullptr;  // that the host gave
 };
 
 // result = x with row `index` replaced; result may be x. Sets the error flag where there is no such row.

@@ -212,9 +212,9 @@ BLADE_NOINLINE int32_t combined_nms(const BladeRal* ral, const CombinedNmsArgs& 
     return fail(ral, "non-maximum suppression: the threshold is not in [0, 1]");
   }
   const int64_t most = min64(args.per_class, args.n);
-  ScratchPool scratch;
+  ScratchPool scratch(ral);
   const int64_t heap_bytes = round_up(args.n * static_cast<int64_t>(sizeof(NmsScored)), 64);
-  if (!scratch.allocate(ral, heap_bytes + most * static_cast<int64_t>(sizeof(NmsBox)))) return BLADE_NO_MEMORY;
+  if (!scratch.allocate(heap_bytes + most * static_cast<int64_t>(sizeof(NmsBox)))) return BLADE_NO_MEMORY;
   parallel_for(ral, args.batch * args.classes, args.n * 4 + most * 200, [&](int64_t begin, int64_t end) {
     const int32_t slot = scratch.acquire();
     NmsScored* heap = reinterpret_cast<NmsScored*>(scratch.data(slot));

@@ -24,25 +24,45 @@ inline void parallel_for(const BladeRal* ral, int64_t total, int64_t cost, const
   ral->parallel_for(ral->context, total, max64(cost, 1), call, const_cast<Body*>(&body));
 }
 
+// Scratch memory of a scope, given back at its end with all that was allocated since.
+class Scratch {
+ public:
+  explicit Scratch(const BladeRal* ral) : ral_(ral) {}
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  ~Scratch() {
+    if (memory_ != nullptr) ral_->release(ral_->context, memory_);
+  }
+
+  // Called once. NULL when memory is out.
+  void* allocate(int64_t bytes) { return memory_ = ral_->alloc(ral_->context, static_cast<size_t>(max64(bytes, 1))); }
+
+ private:
+  const BladeRal* const ral_;
+  void* memory_ = nullptr;
+};
+
 // One scratch area for each thread of a parallel loop. The host's callbacks may not be called by workers, so the areas
 // are allocated before the loop and a worker borrows a free one.
 class ScratchPool {
  public:
-  // Returns false when memory is out.
-  bool allocate(const BladeRal* ral, int64_t bytes_each) {
-    slots_ = ral->num_threads < 1 ? 1 : ral->num_threads;
+  explicit ScratchPool(const BladeRal* ral) : threads_(ral->num_threads < 1 ? 1 : ral->num_threads), memory_(ral) {}
+
+  // Called once. Returns false when memory is out.
+  bool allocate(int64_t bytes_each) {
     bytes_each_ = round_up(max64(bytes_each, 1), 64);
-    used_ = static_cast<int32_t*>(ral->alloc(ral->context, static_cast<size_t>(slots_) * sizeof(int32_t)));
-    base_ = static_cast<char*>(ral->alloc(ral->context, static_cast<size_t>(slots_ * bytes_each_)));
-    if (used_ == nullptr || base_ == nullptr) return false;
-    for (int32_t i = 0; i < slots_; ++i) used_[i] = 0;
+    const int64_t flags = round_up(threads_ * static_cast<int64_t>(sizeof(int32_t)), 64);
+    used_ = static_cast<int32_t*>(memory_.allocate(flags + threads_ * bytes_each_));
+    if (used_ == nullptr) return false;
+    base_ = reinterpret_cast<char*>(used_) + flags;
+    for (int32_t i = 0; i < threads_; ++i) used_[i] = 0;
     return true;
   }
 
   // At most num_threads workers run at once, so the search ends at the first round; it is a loop to be safe.
   int32_t acquire() const {
     for (;;) {
-      for (int32_t i = 0; i < slots_; ++i) {
+      for (int32_t i = 0; i < threads_; ++i) {
         int32_t expected = 0;
         if (__atomic_compare_exchange_n(&used_[i], &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) return i;
       }
@@ -53,7 +73,8 @@ class ScratchPool {
   char* data(int32_t slot) const { return base_ + slot * bytes_each_; }
 
  private:
-  int32_t slots_ = 0;
+  const int32_t threads_;
+  Scratch memory_;
   int64_t bytes_each_ = 0;
   int32_t* used_ = nullptr;
   char* base_ = nullptr;

@@ -37,6 +37,22 @@ BLADE_ALWAYS_INLINE int64_t bcast(int64_t a, int64_t b) { return a == 1 ? b : a;
 // Bytes of a buffer in the arena.
 BLADE_ALWAYS_INLINE int64_t aligned(int64_t bytes) { return (bytes + 63) & ~int64_t{63}; }
 
+// Where an arena's places begin: each where the highest of those below it ends. `below` has for each place how many
+// these are and their numbers, which are smaller than its own. Gives the arena's size.
+BLADE_NOINLINE inline int64_t stack_places(const int64_t* sizes, const int32_t* below, int64_t count,
+                                           int64_t* offsets) {
+  int64_t total = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    int64_t begin = 0;
+    for (int32_t left = *below++; left > 0; --left, ++below) {
+      begin = max64(begin, offsets[*below] + aligned(sizes[*below]));
+    }
+    offsets[i] = begin;
+    total = max64(total, begin + aligned(sizes[i]));
+  }
+  return total;
+}
+
 // --- indices ---
 
 // An index that came from a tensor; out of range sets the call's error flag, and 0 is read instead.

@@ -174,7 +174,8 @@ template <class T, class I>
 BLADE_NOINLINE int32_t topk(const BladeRal* ral, const T* x, T* values, I* indices, int64_t rows, int64_t length,
                             int64_t k) {
   if (rows <= 0 || k <= 0) return BLADE_OK;
-  int64_t* heaps = static_cast<int64_t*>(ral->alloc(ral->context, static_cast<size_t>(rows * k) * sizeof(int64_t)));
+  Scratch scratch(ral);
+  int64_t* heaps = static_cast<int64_t*>(scratch.allocate(rows * k * static_cast<int64_t>(sizeof(int64_t))));
   if (heaps == nullptr) return BLADE_NO_MEMORY;
   parallel_for(ral, rows, length * 4 + k * 40, [=](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {

@@ -13,6 +13,7 @@ import numpy as np
 
 from tf_blade.backends.disc.ir.values import Value
 from tf_blade.dtypes import DType
+from tf_blade.engines.format import RAL_VERSION
 
 _POINTER = ctypes.c_void_p
 _DIMS = ctypes.POINTER(ctypes.c_int64)
@@ -28,6 +29,7 @@ _ALLOC_OUTPUT = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int3
 _PARALLEL_FOR = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, _WORK, ctypes.c_void_p)
 _CANCELLED = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
 _SET_ERROR = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)
+_RELEASE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 
 
 class _Ral(ctypes.Structure):
@@ -41,6 +43,7 @@ class _Ral(ctypes.Structure):
         ("parallel_for", _PARALLEL_FOR),
         ("cancelled", _CANCELLED),
         ("set_error", _SET_ERROR),
+        ("release", _RELEASE),
     ]
 
 
@@ -108,11 +111,12 @@ class _Host:
         self.outputs: dict[int, np.ndarray] = {}
         self.kept: list[np.ndarray] = []
         self._alive: list[np.ndarray] = []
+        self._scratch: list[np.ndarray] = []
         self._types = outputs
         self._threads = threads
         self._fail, self._cancel = fail_alloc, cancel
         self.ral = _Ral(
-            1,
+            RAL_VERSION,
             threads,
             None,
             _ALLOC(self._alloc),
@@ -121,13 +125,22 @@ class _Host:
             _PARALLEL_FOR(self._parallel_for),
             _CANCELLED(lambda _: int(self._cancel)),
             _SET_ERROR(self._set_error),
+            _RELEASE(self._release),
         )
 
     def _alloc(self, _: int, bytes_: int) -> int | None:
         if self._fail:
             return None
-        self._alive.append(_aligned(bytes_))
-        return int(self._alive[-1].ctypes.data)
+        self._scratch.append(_aligned(bytes_))
+        return int(self._scratch[-1].ctypes.data)
+
+    def _release(self, _: int, memory: int) -> None:
+        """Overwrites what is released, so that reading it afterwards shows."""
+        first = next(i for i, item in enumerate(self._scratch) if item.ctypes.data == memory)
+        for item in self._scratch[first:]:
+            item.fill(0xAB)
+        self._alive += self._scratch[first:]
+        del self._scratch[first:]
 
     def _alloc_persistent(self, _: int, bytes_: int) -> int:
         self.kept.append(_aligned(bytes_))
@@ -187,7 +200,8 @@ class LoadedExecutable:
         entry = self._library.tf_blade_executable
         entry.restype = ctypes.POINTER(_Executable)
         table = entry().contents
-        if (table.ral_version, table.num_inputs, table.num_outputs) != (1, len(self._parameters), len(self._results)):
+        expected = RAL_VERSION, len(self._parameters), len(self._results)
+        if (table.ral_version, table.num_inputs, table.num_outputs) != expected:
             raise ValueError("the executable is of another version or signature")
         variants = [table.variants[i] for i in range(table.num_variants)]
         wanted = isa if isa is not None else variants[-1].isa

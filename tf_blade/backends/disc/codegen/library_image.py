@@ -165,7 +165,8 @@ def _packed(context: LibraryContext, fields: dict[str, str], function: str, *, s
     call = _run(context, "ConvArgs", fields, function)
     pack = fill.replace("$src", context.pointer(w)).replace("$dst", "packed_weights")
     return context.call(
-        f"float* packed_weights = static_cast<float*>(ral->alloc(ral->context, static_cast<size_t>({size}) + 64));",
+        "Scratch packing(ral);",
+        f"float* packed_weights = static_cast<float*>(packing.allocate({size} + 64));",
         "if (packed_weights == nullptr) return BLADE_NO_MEMORY;",
         pack,
         *call,

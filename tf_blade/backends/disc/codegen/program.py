@@ -26,7 +26,7 @@ from tf_blade.backends.disc.codegen.dims import DimTable
 from tf_blade.backends.disc.codegen.joined import build_concat
 from tf_blade.backends.disc.codegen.kernel import NAME, Context, WorkSpace
 from tf_blade.backends.disc.codegen.loop import build_loop
-from tf_blade.backends.disc.codegen.memory import Lifetime, Slot, assign
+from tf_blade.backends.disc.codegen.memory import Arena, Lifetime, arrange
 from tf_blade.backends.disc.codegen.rows import build_rows
 from tf_blade.backends.disc.codegen.split import build_split, is_split
 from tf_blade.backends.disc.fusion.groups import Group
@@ -127,19 +127,19 @@ def _calls(group: Group, context: Context, weights: Collection[Value]) -> list[C
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """The arena of a program: an expression for each buffer's offset is `offsets[slot]`.
+    """The arenas of a program.
 
     Attributes:
-        slots: the arena's parts, in order.
-        places: the slot of each buffer.
+        arenas: by the stage at which the sizes of all that is in it are known.
+        places: the stage and the place of each buffer.
     """
 
-    slots: list[Slot]
-    places: dict[Argument, int]
+    arenas: dict[int, Arena]
+    places: dict[Argument, tuple[int, int]]
 
 
-def lay_out(program: Program, elsewhere: Collection[Value]) -> Layout:
-    """Plans the arena for the buffers of a program that are not kept elsewhere (inputs, outputs, state)."""
+def lifetimes(program: Program, elsewhere: Collection[Value]) -> dict[Argument, Lifetime]:
+    """The buffers of a program that are not kept elsewhere (inputs, outputs, state)."""
     spans: dict[Argument, list[int]] = {}
     sizes: dict[Argument, Dim] = {}
     for step, call in enumerate(program.calls):
@@ -154,8 +154,21 @@ def lay_out(program: Program, elsewhere: Collection[Value]) -> Layout:
                 sizes[item] = dim_mul(num_elements(item.shape), item.dtype.size)
             span = spans.setdefault(item, [step, step])
             span[1] = step
-    places, slots = assign([Lifetime(sizes[key], span[0], span[1]) for key, span in spans.items()])
-    return Layout(slots, dict(zip(spans, places, strict=True)))
+    return {item: Lifetime(sizes[item], first, last) for item, (first, last) in spans.items()}
+
+
+def lay_out(program: Program, elsewhere: Collection[Value], stage_of: Callable[[Dim], int]) -> Layout:
+    """Plans memory for the buffers of a program that are not kept elsewhere."""
+    stages: dict[int, dict[Argument, Lifetime]] = {}
+    for item, life in lifetimes(program, elsewhere).items():
+        stages.setdefault(stage_of(life.bytes_), {})[item] = life
+    arenas = {stage: arrange(list(found.values())) for stage, found in stages.items()}
+    places = {
+        item: (stage, place)
+        for stage, found in stages.items()
+        for item, place in zip(found, arenas[stage].of, strict=True)
+    }
+    return Layout(arenas, places)
 
 
 _REFERENCE = re.compile(r"\$\[(\d+)\]|@(\d+)@")

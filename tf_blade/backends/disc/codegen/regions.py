@@ -27,7 +27,8 @@ from tf_blade.backends.disc.codegen.call import Argument, Call, Definition, Pack
 from tf_blade.backends.disc.codegen.ctypes_ import storage
 from tf_blade.backends.disc.codegen.kernel import Context, WorkSpace
 from tf_blade.backends.disc.codegen.library import LibraryContext, emitter
-from tf_blade.backends.disc.codegen.program import Program, build_program, lay_out, statements
+from tf_blade.backends.disc.codegen.memory import slots
+from tf_blade.backends.disc.codegen.program import Program, build_program, lifetimes, statements
 from tf_blade.backends.disc.fusion.plan import Planner
 from tf_blade.backends.disc.ir.builder import Builder
 from tf_blade.backends.disc.ir.values import Module, Op, Value
@@ -98,9 +99,10 @@ class RegionCode:
     def place(self, pointers: Mapping[Value, str]) -> None:
         """Says where buffers are: parameters, and what is written elsewhere than in scratch memory."""
         self.places.update(pointers)
-        layout = lay_out(self.program, {*self._captured, *self.places})
-        self._slots = [WorkSpace("char", slot.bytes_, 1) for slot in layout.slots]
-        self._slot_of = layout.places
+        found = lifetimes(self.program, {*self._captured, *self.places})
+        numbers, sizes = slots(list(found.values()))
+        self._slots = [WorkSpace("char", size, 1) for size in sizes]
+        self._slot_of = dict(zip(found, numbers, strict=True))
 
     def pointer(self, item: Argument) -> str:
         """The C++ text of a buffer."""

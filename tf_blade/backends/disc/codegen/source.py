@@ -12,7 +12,7 @@ from tf_blade.backends.disc.codegen.call import Argument, Call, Packed
 from tf_blade.backends.disc.codegen.ctypes_ import memory_literal, storage
 from tf_blade.backends.disc.codegen.dims import DimTable
 from tf_blade.backends.disc.codegen.kernel import WorkSpace
-from tf_blade.backends.disc.codegen.memory import Slot
+from tf_blade.backends.disc.codegen.memory import ALIGNMENT, Arena
 from tf_blade.backends.disc.codegen.program import Definitions, Layout, Program, lay_out, statements, step
 from tf_blade.backends.disc.codegen.stages import FAILED, Guards, Stages
 from tf_blade.backends.disc.ir.values import Module, Value
@@ -108,9 +108,8 @@ class SourceWriter:
         outputs = self._outputs()
         kept = {item for item in self.state if isinstance(item, Value)}
         self.within, copies = nested.find(self.run, self._early(outputs), kept)
-        layout = lay_out(self.run, {*outputs, *self.within, *kept})
-        stages = {self._stage(slot) for slot in layout.slots}
-        self.scratch = add(64 * (len(layout.slots) + len(stages)), *(slot.bytes_ for slot in layout.slots))
+        layout = lay_out(self.run, {*outputs, *self.within, *kept}, lambda dim: self.stages.of((dim,)))
+        self.scratch = add(*(add(arena.most(), ALIGNMENT) for arena in layout.arenas.values()))
         lines = [
             "int32_t run(const BladeRal* ral, const void* state_pointer, const BladeTensor* inputs) {",
             "  Dims d;",
@@ -195,32 +194,43 @@ class SourceWriter:
         return lines
 
     def _arena(self, layout: Layout, stage: int) -> list[str]:
-        numbers = [number for number, slot in enumerate(layout.slots) if self._stage(slot) == stage]
-        lines = [f"  int64_t offsets[{len(layout.slots)}];"] if layout.slots and stage == 0 else []
-        if not numbers:
-            return lines
-        name, size = self._arena_name(stage), f"{self._arena_name(stage)}_bytes"
-        lines.append(f"  int64_t {size} = 0;")
-        for number in numbers:
-            lines.append(f"  offsets[{number}] = {size};")
-            lines.append(f"  {size} += aligned({self.table.c(layout.slots[number].bytes_)});")
+        arena = layout.arenas.get(stage)
+        if arena is None:
+            return []
+        name = self._arena_name(stage)
         return [
-            *lines,
-            f"  void* const {name}_memory = ral->alloc(ral->context, static_cast<size_t>({size}) + 64);",
+            *self._offsets(arena, name),
+            f"  void* const {name}_memory = ral->alloc(ral->context, static_cast<size_t>({name}_bytes) + 64);",
             f"  char* const {name} = static_cast<char*>({name}_memory);",
             f"  if ({name} == nullptr) return BLADE_NO_MEMORY;",
+        ]
+
+    def _offsets(self, arena: Arena, name: str) -> list[str]:
+        """Where an arena's places begin; computed by a loop over tables, since there may be hundreds."""
+        count = len(arena.places)
+        if all(isinstance(place.bytes_, int) for place in arena.places):
+            begins, size = arena.offsets({})
+            return [
+                f"  static const int64_t {name}_offsets[] = {{{', '.join(map(str, begins))}}};",
+                f"  const int64_t {name}_bytes = {size};",
+            ]
+        sizes = ", ".join(self.table.c(place.bytes_) for place in arena.places)
+        below = ", ".join(str(item) for place in arena.places for item in (len(place.below), *place.below))
+        return [
+            f"  const int64_t {name}_sizes[] = {{{sizes}}};",
+            f"  static const int32_t {name}_below[] = {{{below}}};",
+            f"  int64_t {name}_offsets[{count}];",
+            f"  const int64_t {name}_bytes = stack_places({name}_sizes, {name}_below, {count}, {name}_offsets);",
         ]
 
     @staticmethod
     def _arena_name(stage: int) -> str:
         return f"arena{stage}" if stage else "arena"
 
-    def _stage(self, slot: Slot) -> int:
-        return self.stages.of((slot.bytes_,))
-
     def _place(self, item: Argument, layout: Layout) -> str:
-        number = layout.places[item]
-        return f"{self._arena_name(self._stage(layout.slots[number]))} + offsets[{number}]"
+        stage, number = layout.places[item]
+        name = self._arena_name(stage)
+        return f"{name} + {name}_offsets[{number}]"
 
     def _pointer(self, item: Argument, outputs: dict[Value, int], layout: Layout) -> str:
         if isinstance(item, WorkSpace):
@@ -261,7 +271,7 @@ class SourceWriter:
                 "}",
             ]
         kept = {item for item in self.state if isinstance(item, Value)}
-        layout = lay_out(self.init, kept)
+        layout = lay_out(self.init, kept, lambda dim: 0)
         packs = self._packs(layout)
         lines = [
             "int32_t init(const BladeRal* ral, const BladeTensor* inputs, void** state_pointer) {",

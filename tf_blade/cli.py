@@ -92,6 +92,13 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(map(int, _names(text)))
 
 
+def _natural(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("it must be 0 or more")
+    return number
+
+
 def _add_inspect(commands: Any) -> None:
     parser = commands.add_parser("inspect", help="clusters, engines and reasons, of any SavedModel, optimized or not")
     parser.add_argument("path", help="folder of the SavedModel")
@@ -137,7 +144,7 @@ def _add_pair(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--inputs", metavar="FILE", help="inputs instead of random ones: an .npz with keys 'signature/input' or 'input'"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the random inputs (%(default)s)")
+    parser.add_argument("--seed", type=_natural, default=0, help="of the random inputs (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print as JSON")
 
 

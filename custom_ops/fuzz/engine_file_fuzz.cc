@@ -2,7 +2,8 @@
 // (-fsanitize=fuzzer with clang, -DTF_BLADE_LIBFUZZER); without it the program mutates a corpus by itself:
 //
 // usage: engine_file_fuzz SECONDS EXECUTIONS SEED CORPUS_FILE...
-// Ends after either. Prints the executions, and how many of them parsed. Sanitizers report what they find.
+// Ends after either. Prints the executions, how many of them parsed, and how many of these TF_BLADE_TRUSTED_KEYS lets
+// pass. Sanitizers report what they find.
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -16,12 +17,14 @@
 #include <vector>
 
 #include "custom_ops/runtime/engine_file.h"
+#include "custom_ops/runtime/trust.h"
 
 namespace tf_blade {
 namespace {
 
 constexpr size_t kDigest = 32;
 int64_t parsed = 0;
+int64_t trusted = 0;
 
 // The guard with dimensions that take turns, and the outputs' shapes from what it bound.
 void TryGuard(const EngineSignature& signature, int64_t dim) {
@@ -45,19 +48,35 @@ void TryGuard(const EngineSignature& signature, int64_t dim) {
   }
 }
 
+// Where the header says that the file ends, if that can be; signatures may follow.
+size_t EndOfFile(absl::string_view bytes) {
+  uint64_t size = bytes.size();
+  if (bytes.size() >= 24) std::memcpy(&size, &bytes[16], sizeof(size));
+  return size <= bytes.size() ? size : bytes.size();
+}
+
 }  // namespace
 }  // namespace tf_blade
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace tf_blade;
   std::string bytes(reinterpret_cast<const char*>(data), size);
+  (void)ParseKeyFile(bytes);
   // Past the hash of the whole, which no mutation meets.
-  if (size >= kDigest) {
-    const Digest digest = Sha256(absl::string_view(bytes).substr(0, size - kDigest));
-    std::memcpy(&bytes[size - kDigest], digest.data(), kDigest);
+  const size_t end = EndOfFile(bytes);
+  if (end >= kDigest) {
+    const Digest digest = Sha256(absl::string_view(bytes).substr(0, end - kDigest));
+    std::memcpy(&bytes[end - kDigest], digest.data(), kDigest);
   }
   const auto file = ParseEngineFile(bytes);
   if (!file.ok()) return 0;
+  if (CheckTrust(*file).ok()) {
+    // No fuzzer makes a signature: what passes is the one signed engine of the corpus.
+    static const Digest first = file->content_hash;
+    if (file->content_hash != first) std::abort();
+    ++trusted;
+  }
+  for (const EngineSigner& signer : file->signers) (void)KeyName(signer.key);
   ++parsed;
   int64_t sum = 0;
   for (const EngineSection& section : file->sections) {
@@ -111,8 +130,7 @@ void Mutate(Random& random, const std::vector<std::string>& corpus, std::string*
 }
 
 // The header's field that says how large the file is: mutations that change it would all end there.
-void MendSize(std::string* bytes) {
-  const uint64_t size = bytes->size();
+void MendSize(std::string* bytes, uint64_t size) {
   if (bytes->size() >= 24) std::memcpy(&(*bytes)[16], &size, sizeof(size));
 }
 
@@ -131,16 +149,17 @@ int main(int argc, char** argv) {
   int64_t executions = 0;
   while (executions < most && std::chrono::steady_clock::now() < end) {
     std::string bytes = corpus[Below(random, corpus.size())];
+    const size_t behind = bytes.size() - tf_blade::EndOfFile(bytes);  // of signatures
     const int64_t before = tf_blade::parsed;
     for (uint64_t i = random() % 5; i > 0; --i) Mutate(random, corpus, &bytes);
-    if (random() % 4 != 0) MendSize(&bytes);
+    if (random() % 4 != 0) MendSize(&bytes, bytes.size() - std::min(behind, bytes.size()));
     LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
     ++executions;
     // What still parses is a start for more.
     if (tf_blade::parsed > before && corpus.size() < 256 && random() % 16 == 0) corpus.push_back(std::move(bytes));
   }
-  std::printf("%lld executions, %lld parsed\n", static_cast<long long>(executions),
-              static_cast<long long>(tf_blade::parsed));
+  std::printf("%lld executions, %lld parsed, %lld trusted\n", static_cast<long long>(executions),
+              static_cast<long long>(tf_blade::parsed), static_cast<long long>(tf_blade::trusted));
   return 0;
 }
 

@@ -47,7 +47,7 @@ bool ToKey(absl::string_view raw, Keys* keys) {
 bool ParseKey(absl::string_view text, Keys* keys) {
   std::string raw;
   const bool is_hex = text.size() == 64 && std::all_of(text.begin(), text.end(), absl::ascii_isxdigit);
-  if (is_hex) return ToKey(absl::HexStringToBytes(text), keys);
+  if (is_hex) return absl::HexStringToBytes(text, &raw) && ToKey(raw, keys);
   return text.size() == 44 && text.back() == '=' && absl::Base64Unescape(text, &raw) && ToKey(raw, keys);
 }
 

@@ -131,6 +131,8 @@ USAGE = {
     "unknown flag": "optimize {src} {dst} --faster",
     "no target": "optimize {src}",
     "no number": "optimize {src} {dst} --min-cluster-nodes=many",
+    "negative seed": "bench {src} {src} --seed=-1",
+    "no key": "sign {src} {dst}",
 }
 
 

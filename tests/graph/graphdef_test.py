@@ -194,6 +194,29 @@ class FunctionTest(absltest.TestCase):
             with self.assertRaisesRegex(Unsupported, words):
                 graph_from_function_def(changed(**fields), OpCatalog())
 
+    def test_unreadable_main_graphs_are_refused(self) -> None:
+        with tf.Graph().as_default() as graph:
+            total = tf.constant([1.0, 2.0], name="c") + tf.constant(3.0, name="d")
+            tf.negative(total, name="rest")
+        for change, words in (
+            (lambda nodes: nodes["c"].attr["value"].tensor.tensor_shape.dim.add(size=3), "does not fit its shape"),
+            (lambda nodes: nodes["c"].attr["value"].tensor.tensor_shape.dim.add(size=0), "does not fit its shape"),
+            (lambda nodes: nodes["c"].attr["value"].tensor.tensor_shape.dim.add(size=-1), r"of shape \[2, -1\]"),
+            # A message of a few bytes for terabytes.
+            (lambda nodes: nodes["d"].attr["value"].tensor.tensor_shape.dim.add(size=2**40), "of shape"),
+            (lambda nodes: setattr(nodes["d"], "name", "c"), "two nodes are called c|d does not exist"),
+            (lambda nodes: nodes["add"].input.append("c:x:0"), "'x:0' is no number of an output"),
+            (lambda nodes: nodes["rest"].input.append("c:-1"), "'-1' is no number of an output"),
+        ):
+            message = graph.as_graph_def()
+            change({node.name: node for node in message.node})
+            with self.assertRaisesRegex(Unsupported, words):
+                graph_from_graph_def(message, OpCatalog(), fetches=["add"])
+        message = graph.as_graph_def()
+        message.node.add().CopyFrom(message.node[0])
+        with self.assertRaisesRegex(Unsupported, "two nodes are called c"):
+            graph_from_graph_def(message, OpCatalog(), fetches=["add"])
+
 
 class ArrayTest(parameterized.TestCase):
     @parameterized.parameters(

@@ -202,6 +202,8 @@ def graph_from_graph_def(
     reader = _Reader(graph, catalog, in_function=False)
     for node_def in graph_def.node:
         if node_def.name in part:
+            if node_def.name in graph:
+                raise Unsupported(f"two nodes are called {node_def.name}")
             node = reader.add(node_def)
             if node.name in fed:
                 _make_argument(graph, node)
@@ -239,7 +241,7 @@ def _keep(graph: Graph, names: Iterable[str]) -> None:
 
 def _split(text: str) -> tuple[str, int]:
     name, _, index = text.partition(":")
-    return name, int(index or 0)
+    return name, _index(index or "0", text)
 
 
 def _canonical(text: str) -> str:

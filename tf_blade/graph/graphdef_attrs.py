@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -18,6 +19,8 @@ from tf_blade.symbolic import Dim, Shape
 
 FunctionDef: TypeAlias = function_pb2.FunctionDef
 OpDef: TypeAlias = op_def_pb2.OpDef
+# A message of a few bytes may say that one value fills any shape; what is larger than this stays TensorFlow's.
+_MAX_ELEMENTS = 2**29
 
 
 # Ops ----------------------------------------------------------------------------------------------------------------
@@ -127,10 +130,19 @@ def read_shape(value: Any) -> ShapeAttr:
 
 
 def read_tensor(value: tensor_pb2.TensorProto) -> TensorAttr:
-    """The attribute for a TensorProto; content bytes are not copied further."""
+    """The attribute for a TensorProto; content bytes are not copied further.
+
+    Raises:
+        Unsupported: its values do not fit its shape, or it has an absurd one.
+    """
     dtype = element_type(value.dtype)
     dims = tuple(int(dim.size) for dim in value.tensor_shape.dim)
-    return TensorAttr(dtype, dims, _read_array(value, dtype, dims), value)
+    if min(dims, default=0) < 0 or math.prod(dims) > _MAX_ELEMENTS:
+        raise Unsupported(f"a constant of shape {list(dims)}")
+    try:
+        return TensorAttr(dtype, dims, _read_array(value, dtype, dims), value)
+    except ValueError as error:
+        raise Unsupported(f"a constant's content does not fit its shape {list(dims)}") from error
 
 
 def _read_array(value: tensor_pb2.TensorProto, dtype: DType, dims: tuple[int, ...]) -> np.ndarray | None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import enum
 import errno
 import fcntl
 import os
+import re
 import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from tf_blade import observe
 from tf_blade.errors import InvalidSavedModelError, TargetError
 from tf_blade.saved_model.model import FINGERPRINT_FILE, SAVED_MODEL_FILE
 
@@ -21,8 +24,12 @@ _FICLONE = 0x40049409
 # fcntl.h, linux/fs.h: for renameat2.
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+_log = observe.logger("saved_model")
 # A file's name may have 255 bytes, which the target's may need all; a character has at most four.
 _MAX_PREFIX = 48
+_SUFFIX = ".tf_blade.tmp"
+# A file system that has no locks, or none on folders (NFS).
+_NO_LOCKS = (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.EBADF)
 
 
 def check_target(src: Path, dst: Path, *, overwrite: bool) -> None:
@@ -58,16 +65,17 @@ def _check_replaceable(dst: Path, *, overwrite: bool) -> None:
 def target_folder(src: Path, dst: Path, *, overwrite: bool) -> Iterator[Path]:
     """A folder beside `dst` that becomes `dst` when the block ends well, and disappears otherwise.
 
-    A former `dst` stays in place until the new one is complete.
+    A former `dst` stays in place until the new one is complete. What a process left here for the same target that was
+    killed is removed.
 
     Raises:
         TargetError: a file cannot be written, or the target came into being meanwhile.
     """
     try:
-        prefix = f".{dst.name[:_MAX_PREFIX]}."
-        temporary = Path(tempfile.mkdtemp(prefix=prefix, suffix=".tmp", dir=dst.resolve().parent))
+        _remove_leftovers(dst)
+        temporary, lock = _make_temporary(dst)
     except OSError as error:
-        raise TargetError(f"{dst} cannot be written: {error.strerror}") from error
+        raise _cannot_write(dst, error) from error
     try:
         shutil.copystat(src, temporary)
         temporary.chmod(temporary.stat().st_mode | stat.S_IRWXU)
@@ -76,9 +84,69 @@ def target_folder(src: Path, dst: Path, *, overwrite: bool) -> Iterator[Path]:
         _publish(temporary, dst, overwrite=overwrite)
         _sync_folder(dst.resolve().parent)
     except OSError as error:
-        raise TargetError(f"{dst} cannot be written: {error.strerror or error}") from error
+        raise _cannot_write(dst, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        os.close(lock)
+
+
+def _cannot_write(dst: Path, error: OSError) -> TargetError:
+    advice = ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        advice = "; make room beside it for a whole model: a former target stays until the new one is complete"
+    elif error.errno == errno.EFBIG:
+        advice = "; raise the limit on the size of files (ulimit -f)"
+    return TargetError(f"{dst} cannot be written: {error.strerror or error}{advice}")
+
+
+def _prefix(dst: Path) -> str:
+    return f".{dst.name[:_MAX_PREFIX]}."
+
+
+def _make_temporary(dst: Path) -> tuple[Path, int]:
+    """A new folder beside the target, and a handle that keeps it locked as long as this process lives."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_prefix(dst), suffix=_SUFFIX, dir=dst.resolve().parent))
+        # Before it is locked, another process may take it for a leftover.
+        with contextlib.suppress(FileNotFoundError, BlockingIOError):
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            if _lock(handle) is not _Lock.TAKEN:
+                return folder, handle
+            os.close(handle)
+
+
+class _Lock(enum.Enum):
+    OURS = enum.auto()
+    TAKEN = enum.auto()  # by another process, or the folder is gone
+    NONE = enum.auto()  # there are no locks here
+
+
+def _lock(handle: int) -> _Lock:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _Lock.TAKEN
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return _Lock.NONE
+        raise
+    return _Lock.OURS if os.fstat(handle).st_nlink > 0 else _Lock.TAKEN
+
+
+def _remove_leftovers(dst: Path) -> None:
+    """Removes temporary folders for this target whose processes are gone: their locks went with them."""
+    pattern = re.compile(re.escape(_prefix(dst)) + r"\w{8}" + re.escape(_SUFFIX))
+    for path in dst.resolve().parent.iterdir():
+        if pattern.fullmatch(path.name) is None or path.is_symlink() or not path.is_dir():
+            continue
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                if _lock(handle) is _Lock.OURS:
+                    _log.info("%s was left by a process that was killed; it is removed", path)
+                    shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(handle)
 
 
 def _sync(folder: Path) -> None:
@@ -112,7 +180,7 @@ def _publish(temporary: Path, dst: Path, *, overwrite: bool) -> None:
     _check_replaceable(dst, overwrite=overwrite)
     if _exchange(temporary, dst):
         return
-    former = Path(tempfile.mkdtemp(prefix=f".{dst.name[:_MAX_PREFIX]}.", suffix=".old", dir=dst.resolve().parent))
+    former = Path(tempfile.mkdtemp(prefix=_prefix(dst), suffix=".old", dir=dst.resolve().parent))
     try:
         dst.rename(former)
         try:

@@ -7,7 +7,9 @@ instead of failing request after request.
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -111,12 +113,21 @@ def encode(logs: Any, signature: str, inputs: Mapping[str, np.ndarray], specs: S
 
 
 def write_warmup(folder: Path, records: Iterable[bytes]) -> None:
-    """Writes the TFRecord file into a SavedModel's folder."""
+    """Writes the TFRecord file into a SavedModel's folder.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     path = folder / WARMUP_FILE
     path.parent.mkdir(exist_ok=True)
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for record in records:
-            writer.write(record)
+    try:
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for record in records:
+                writer.write(record)
+    except tf.errors.OpError as error:
+        # TensorFlow's errors have lost the system's number but for this one.
+        code = errno.ENOSPC if isinstance(error, tf.errors.ResourceExhaustedError) else errno.EIO
+        raise OSError(code, os.strerror(code) if code == errno.ENOSPC else error.message, str(path)) from error
 
 
 def _dims(shape: Any) -> tuple[int | None, ...] | None:

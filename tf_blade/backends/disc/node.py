@@ -37,6 +37,8 @@ def lower_node(builder: Builder, node: Node, inputs: Sequence[Value]) -> list[Va
     except Unsupported as error:
         raise Unsupported(error.reason, node.name) from error
     values = [result] if isinstance(result, Value) else list(result)
+    if len(values) != len(node.outputs):
+        raise Unsupported(f"lowering gave {len(values)} values for {len(node.outputs)} outputs", node.name)
     for value, tensor in zip(values, node.outputs, strict=True):
         if value.dtype != tensor.dtype and tensor.dtype not in _STAND_FOR_OTHERS:
             raise Unsupported(f"lowering gave {value.dtype.name.lower()} for {tensor.dtype.name.lower()}", node.name)

@@ -68,7 +68,8 @@ class Inspection:
         if not self.optimized:
             return "not optimized"
         size = sum(engine.bytes for item in self.engine_ops for engine in item.engines)
-        summary = f"optimized, {text.count(len(self.engine_ops), 'engine op', 'engine ops')}, {text.size(size)}"
+        form = "optimized, portable" if any(item.portable for item in self.engine_ops) else "optimized"
+        summary = f"{form}, {text.count(len(self.engine_ops), 'engine op', 'engine ops')}, {text.size(size)}"
         return f"{summary}; {len(self.refused)} would fall back to TensorFlow here" if self.refused else summary
 
     def _planned(self) -> list[str]:

@@ -31,11 +31,13 @@ from tf_blade.passes.effects import Effects, ordered_bodies
 from tf_blade.passes.inline import inline_calls
 from tf_blade.passes.relax_control import relax_control
 from tf_blade.progress import Progress, SilentProgress
+from tf_blade.report import text
 from tf_blade.report.report import PLUMBING, ClusterReport, FailureReport, PhaseReport, RefusalReport, Report
 from tf_blade.rewrite.ends import end_after_effects, end_after_reads
 from tf_blade.rewrite.replace import ENGINE_OP, Replacement, replace_clusters
 from tf_blade.saved_model.bodies import MAIN, Bodies, make_edit, read_bodies
 from tf_blade.saved_model.check import check_lossless
+from tf_blade.saved_model.engines import count_engine_nodes
 from tf_blade.saved_model.files import check_target, target_folder
 from tf_blade.saved_model.model import SavedModel, read_saved_model
 from tf_blade.saved_model.selection import Selection, callers, select
@@ -98,6 +100,7 @@ def optimize(
     with contextlib.suppress(_StopError):
         with run.phase(Phase.READ):
             model = read_saved_model(src)
+            run.note_engines(model)
             selection = select(model, settings.signatures)
             bodies = run.read(model, selection)
         edit = run.optimize(model, selection, bodies)
@@ -177,6 +180,15 @@ class _Run:
         for name in names:
             self.progress.step(name or "main graph")
             yield name
+
+    def note_engines(self, model: SavedModel) -> None:
+        """Tells that the model has been optimized before."""
+        count = count_engine_nodes(model)
+        if count:
+            self.report.notes.append(
+                f"the model has engines already, at {text.count(count, 'node', 'nodes')}: these stay as they are;"
+                " optimize the original to make them anew"
+            )
 
     def read(self, model: SavedModel, selection: Selection) -> Bodies:
         bodies = read_bodies(model, selection)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -94,23 +96,40 @@ def runtime_stats() -> dict[str, Any]:
     """What engines did in this process.
 
     Returns:
-        {"clusters": [...]}, each cluster with "cluster" (its name), "calls", "engine_runs" (calls that an engine
-        served), "shadowed" (calls that TensorFlow served and an engine computed too, to compare), "fallbacks" ({reason:
-        other calls that TensorFlow served}), "contexts" (of calls, at work and idle), "scratch_bytes" (that they keep
-        between calls) and "engines": by order of preference, each with "index", "backend", "hash", "file_bytes",
-        "runs", "inits" (times its weights were prepared), "init_ns", "state_bytes" (what prepared weights hold now),
-        "breaker" ("closed", "open" or "half_open"), "openings" (times it opened), "refused" ({reason: calls it did not
-        serve}), "shadow" ("runs" compared, "drifts" among them, "skipped" and "max_drift"), and "shapes": how often it
-        was called with which magnitudes of its unknown dimensions, [{"up_to": {symbol: 0, 1, 2, 4, 8, ...}, "calls"}].
+        {"clusters": [...], "portable_calls": {...}}. Each cluster with "cluster" (its name), "calls", "engine_runs"
+        (calls that an engine served), "shadowed" (calls that TensorFlow served and an engine computed too, to compare),
+        "fallbacks" ({reason: other calls that TensorFlow served}), "contexts" (of calls, at work and idle),
+        "scratch_bytes" (that they keep between calls) and "engines": by order of preference, each with "index",
+        "backend", "hash", "file_bytes", "runs", "inits" (times its weights were prepared), "init_ns", "state_bytes"
+        (what prepared weights hold now), "breaker" ("closed", "open" or "half_open"), "openings" (times it opened),
+        "refused" ({reason: calls it did not serve}), "shadow" ("runs" compared, "drifts" among them, "skipped" and
+        "max_drift"), and "shapes": how often it was called with which magnitudes of its unknown dimensions, [{"up_to":
+        {symbol: 0, 1, 2, 4, 8, ...}, "calls"}].
+
+        "portable_calls" says what became of a portable model's calls in the graphs and functions that TensorFlow
+        prepared, each time it did: "engine" (an engine op took the call's place), or why it stayed TensorFlow:
+        "damaged" (its attributes), "disabled" (by TF_BLADE_DISABLE), "compiled" (by XLA), "device" (it may run on
+        another than a CPU).
     """
     text = _take_text(_library().tf_blade_runtime_stats_json())
-    result: dict[str, Any] = json.loads(text) if text is not None else {"clusters": []}
+    result: dict[str, Any] = json.loads(text) if text is not None else {"clusters": [], "portable_calls": {}}
     return result
 
 
 def reset_runtime_stats() -> None:
     """Sets all of `runtime_stats`' counters to zero. What is held, and the breakers' states, stay as they are."""
     _library().tf_blade_runtime_stats_reset()
+
+
+@contextlib.contextmanager
+def without_portable_engines() -> Iterator[None]:
+    """What TensorFlow prepares inside, in any thread, keeps a portable model's calls: plain TensorFlow runs them."""
+    library = _library()
+    library.tf_blade_pause_portable()
+    try:
+        yield
+    finally:
+        library.tf_blade_resume_portable()
 
 
 def check_engine(data: bytes) -> str | None:

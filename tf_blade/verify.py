@@ -19,6 +19,8 @@ from tf_blade.engine_calls import EngineCalls
 from tf_blade.errors import InvalidInputError
 from tf_blade.loaded import LoadedModel, chosen_signatures, first_line
 from tf_blade.report import text
+from tf_blade.saved_model.model import read_saved_model
+from tf_blade.saved_model.portable import is_portable
 
 Sample = Mapping[str, np.ndarray]
 Arrays = Mapping[str, np.ndarray]
@@ -39,6 +41,7 @@ class OutputError:
             types, NaNs or non-float values differ.
         ok: whether the error is within the tolerance.
         message: what is wrong, where a number does not say it.
+        engines: whether engines were to run; a portable model is compared without them too.
     """
 
     signature: str
@@ -47,6 +50,7 @@ class OutputError:
     error: float
     ok: bool
     message: str = ""
+    engines: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,11 +80,11 @@ class Verification:
     def max_error(self) -> float:
         return max((item.error for item in self.errors), default=0.0)
 
-    def worst(self) -> dict[tuple[str, str], OutputError]:
-        """The largest error of each (signature, output); one that is wrong before one that is not."""
-        result: dict[tuple[str, str], OutputError] = {}
+    def worst(self) -> dict[tuple[str, str, bool], OutputError]:
+        """The largest error of each (signature, output, engines); one that is wrong before one that is not."""
+        result: dict[tuple[str, str, bool], OutputError] = {}
         for item in self.errors:
-            key = (item.signature, item.output)
+            key = (item.signature, item.output, item.engines)
             if key not in result or (not item.ok, item.error) > (not result[key].ok, result[key].error):
                 result[key] = item
         return result
@@ -100,8 +104,15 @@ class Verification:
     def to_text(self) -> str:
         """One row for each output, with the inputs at which it is worst."""
         rows = [
-            (signature, output, "ok" if item.ok else "WRONG", f"{item.error:.1e}", item.sizes, item.message)
-            for (signature, output), item in sorted(self.worst().items())
+            (
+                signature,
+                output if engines else f"{output} (without engines)",
+                "ok" if item.ok else "WRONG",
+                f"{item.error:.1e}",
+                item.sizes,
+                item.message,
+            )
+            for (signature, output, engines), item in sorted(self.worst().items())
         ]
         lines = text.table(("signature", "output", "", "largest error", "at", ""), rows, right=(3,))
         lines += [f"{name} was not compared: {reason}" for name, reason in self.inconclusive.items()]
@@ -122,7 +133,8 @@ def verify_saved_model(
     rtol: float = 1e-4,
     seed: int = 0,
 ) -> Verification:
-    """Runs both models on the same inputs and compares every output.
+    """Runs both models on the same inputs and compares every output; a portable model is run twice, the second time as
+    TensorFlow without the op library would run it.
 
     Args:
         src: the original SavedModel.
@@ -149,9 +161,11 @@ def verify_saved_model(
         if not mine:
             inconclusive[signature] = _REJECTED
         calls.extend(mine)
+    if is_portable(read_saved_model(dst).meta_graph.graph_def):
+        calls.extend(_without_engines(dst, calls))
     errors = [error for call in calls for error in call.errors(rtol)]
     if not all(error.ok for error in errors):
-        unstable = _unstable(LoadedModel(src), calls, rtol)
+        unstable = _unstable(LoadedModel(src), [call for call in calls if call.engines], rtol)
         inconclusive.update({f"{signature}/{output}": _UNSTABLE for signature, output in unstable})
         errors = [item for item in errors if not _excused(item, unstable)]
     served = EngineCalls.so_far() - before
@@ -175,6 +189,7 @@ class _Call:
     expected: Arrays
     found: Arrays
     message: str
+    engines: bool = True
 
     def errors(self, rtol: float) -> Iterator[OutputError]:
         """One entry for each output of either model."""
@@ -183,11 +198,12 @@ class _Call:
             wanted, got = self.expected.get(name), self.found.get(name)
             if wanted is None or got is None:
                 lacking = "the original lacks it" if wanted is None else "the optimized model lacks it"
-                yield OutputError(self.signature, name, sizes, math.inf, False, self.message or lacking)
+                yield OutputError(self.signature, name, sizes, math.inf, False, self.message or lacking, self.engines)
                 continue
             error = relative_error(wanted, got)
             message = "" if math.isfinite(error) else _difference(wanted, got)
-            yield OutputError(self.signature, name, sizes, error, error <= tolerance(wanted, rtol), message)
+            ok = error <= tolerance(wanted, rtol)
+            yield OutputError(self.signature, name, sizes, error, ok, message, self.engines)
 
 
 def _difference(expected: np.ndarray, found: np.ndarray) -> str:
@@ -243,6 +259,18 @@ def _found(model: LoadedModel, signature: str, sample: Sample) -> tuple[Arrays, 
         return model.run(signature, sample), ""
     except (tf.errors.OpError, ValueError, InvalidInputError) as error:
         return {}, f"the optimized model fails: {first_line(error)}"
+
+
+def _without_engines(dst: str | pathlib.Path, calls: Sequence[_Call]) -> list[_Call]:
+    """The same calls of the portable model as TensorFlow without the op library runs it."""
+    with runtime.without_portable_engines():
+        plain = LoadedModel(dst)
+        return [
+            _Call(
+                call.signature, call.sample, call.expected, *_found(plain, call.signature, call.sample), engines=False
+            )
+            for call in calls
+        ]
 
 
 def _unstable(twin: LoadedModel, calls: Sequence[_Call], rtol: float) -> dict[tuple[str, str], float]:

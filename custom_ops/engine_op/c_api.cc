@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "custom_ops/engine_op/portable_pass.h"
 #include "custom_ops/runtime/environment.h"
 #include "custom_ops/runtime/loaded_engine.h"
 #include "custom_ops/runtime/reason.h"
@@ -35,6 +36,10 @@ char* tf_blade_engine_signers(const char* bytes, unsigned long long size) {
   }
   return strdup(lines.c_str());
 }
+
+void tf_blade_pause_portable(void) { tf_blade::PausePortablePass(); }
+
+void tf_blade_resume_portable(void) { tf_blade::ResumePortablePass(); }
 
 void tf_blade_free(char* text) { std::free(text); }
 

@@ -23,6 +23,11 @@ TF_BLADE_EXPORT char* tf_blade_check_engine(const char* bytes, unsigned long lon
 // tf_blade_free.
 TF_BLADE_EXPORT char* tf_blade_engine_signers(const char* bytes, unsigned long long size);
 
+// Graphs that are prepared while it is paused keep a portable model's calls as they are. What is paused n times must be
+// resumed n times.
+TF_BLADE_EXPORT void tf_blade_pause_portable(void);
+TF_BLADE_EXPORT void tf_blade_resume_portable(void);
+
 TF_BLADE_EXPORT void tf_blade_free(char* text);
 
 #ifdef __cplusplus

@@ -46,6 +46,24 @@ class Metric {
   const std::unique_ptr<CollectionRegistry::RegistrationHandle> registration_;
 };
 
+// What became of portable calls: of the process, not of a cluster.
+class PortableCounter {
+ public:
+  PortableCounter(const char* name, const char* description)
+      : definition_(name, description, "result"),
+        registration_(CollectionRegistry::Default()->Register(&definition_, [this](MetricCollectorGetter getter) {
+          auto collector = getter.Get(&definition_);
+          for (size_t i = 0; i < PortableCalls().size(); ++i) {
+            const int64_t count = PortableCalls()[i].load();
+            if (count > 0) collector.CollectValue({std::string(PortableCallName(static_cast<PortableCall>(i)))}, count);
+          }
+        })) {}
+
+ private:
+  const MetricDef<MetricKind::kCumulative, int64_t, 1> definition_;
+  const std::unique_ptr<CollectionRegistry::RegistrationHandle> registration_;
+};
+
 using ClusterCounter = Metric<MetricKind::kCumulative, 1>;
 using LabeledCounter = Metric<MetricKind::kCumulative, 2>;
 using ClusterGauge = Metric<MetricKind::kGauge, 1>;
@@ -128,6 +146,8 @@ struct Metrics {
                             emit({s.cluster, "files"}, files);
                           },
                           "cluster", "kind"};
+  const PortableCounter portable_calls{
+      "/tf_blade/portable_calls", "Calls of portable models in graphs that were prepared, by what became of them."};
   const std::unique_ptr<Sampler<2>> init_time{
       Sampler<2>::New({"/tf_blade/init_time_us", "Microseconds that preparing weights took.", "cluster", "engine"},
                       tensorflow::monitoring::Buckets::Exponential(10, 4, 12))};

@@ -1,18 +1,24 @@
 #include "custom_ops/engine_op/portable_pass.h"
 
-#include <map>
+#include <algorithm>
+#include <atomic>
 #include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "custom_ops/engine_op/metrics.h"
+#include "custom_ops/engine_op/portable_call.h"
 #include "custom_ops/runtime/environment.h"
+#include "custom_ops/runtime/log_limiter.h"
+#include "custom_ops/runtime/stats.h"
+#include "tensorflow/core/common_runtime/device.h"
+#include "tensorflow/core/common_runtime/device_set.h"
 #include "tensorflow/core/common_runtime/optimization_registry.h"
-#include "tensorflow/core/framework/attr_value.pb.h"
 #include "tensorflow/core/framework/function.h"
-#include "tensorflow/core/framework/node_def.pb.h"
 #include "tensorflow/core/graph/graph.h"
 #include "tensorflow/core/platform/logging.h"
 #include "tensorflow/core/util/device_name_utils.h"
@@ -20,154 +26,168 @@
 namespace tf_blade {
 namespace {
 
-using tensorflow::AttrValue;
 using tensorflow::DeviceNameUtils;
 using tensorflow::Edge;
-using tensorflow::FunctionDef;
 using tensorflow::FunctionLibraryDefinition;
 using tensorflow::Graph;
+using tensorflow::GraphOptimizationPassOptions;
 using tensorflow::Node;
 using tensorflow::NodeDef;
-using AttrMap = google::protobuf::Map<std::string, AttrValue>;
 
-constexpr char kEngines[] = "_blade_engines";
-constexpr char kCluster[] = "_blade_cluster";
 // Before phase 10, in which TensorFlow puts the bodies of functions in the places of their calls.
 constexpr int kPhase = 0;
 
-// The attribute; null where there is none of this kind.
-const AttrValue* FindAttr(const AttrMap& attrs, const char* name, AttrValue::ValueCase kind) {
-  const auto found = attrs.find(name);
-  return found != attrs.end() && found->second.value_case() == kind ? &found->second : nullptr;
+std::atomic<int> pauses{0};
+
+void LogDamage(const std::string& call, absl::string_view damage) {
+  static LogLimiter* const limiter = std::make_unique<LogLimiter>().release();
+  int64_t suppressed = 0;
+  if (!limiter->Allow(NowNs(), &suppressed)) return;
+  LOG(WARNING) << "tf_blade: " << call << " stays a plain call of TensorFlow, without its engines: " << damage
+               << (suppressed > 0 ? absl::StrCat(" (and ", suppressed, " more such calls)") : "");
 }
 
-// XLA knows no engine ops.
-bool IsCompiled(const AttrMap& attrs) {
-  const AttrValue* const compiled = FindAttr(attrs, "_XlaMustCompile", AttrValue::kB);
-  return compiled != nullptr && compiled->b();
-}
-
-// The engine op has a kernel for this kind of device only.
-bool MayBeCpu(const std::string& device) {
-  DeviceNameUtils::ParsedName name;
-  return DeviceNameUtils::ParseFullName(device, &name) && (!name.has_type || name.type == "CPU");
-}
-
-// Whether a node is a call with engines, whole and where an engine op may be. Any other stays what it is.
-bool IsPortable(const NodeDef& node) {
-  if (node.op() != "StatefulPartitionedCall") return false;
-  const AttrMap& attrs = node.attr();
-  const AttrValue* const engines = FindAttr(attrs, kEngines, AttrValue::kList);
-  const AttrValue* const function = FindAttr(attrs, "f", AttrValue::kFunc);
-  return engines != nullptr && engines->list().s_size() > 0 && function != nullptr &&
-         !function->func().name().empty() && FindAttr(attrs, "Tin", AttrValue::kList) != nullptr &&
-         FindAttr(attrs, "Tout", AttrValue::kList) != nullptr && !IsCompiled(attrs) && MayBeCpu(node.device());
-}
-
-// The engine op in the place of a portable call.
-NodeDef EngineNode(const NodeDef& call) {
-  NodeDef node;
-  node.set_name(call.name());
-  node.set_op("BladeEngineOp");
-  node.set_device(call.device());
-  *node.mutable_input() = call.input();
-  auto& attrs = *node.mutable_attr();
-  for (const auto& [name, value] : call.attr()) {
-    if (name == "Tin" || name == "Tout") attrs[name] = value;
-    if (name == "f") attrs["fallback"] = value;
-    // Nothing but its strings: another list would make the node invalid.
-    if (name == kEngines) *attrs["engines"].mutable_list()->mutable_s() = value.list().s();
-    if (name == kCluster && value.value_case() == AttrValue::kS) attrs["cluster"] = value;
-    // Colocation, for one.
-    if (name[0] == '_' && name != kEngines && name != kCluster) attrs[name] = value;
+// Whether TensorFlow may put nodes, and the variables that they read, on other devices than CPUs.
+bool HasAccelerator(const tensorflow::DeviceSet* devices) {
+  if (devices == nullptr) return false;
+  for (const tensorflow::Device* device : devices->devices()) {
+    const std::string& type = device->device_type();
+    if (type != tensorflow::DEVICE_CPU && type != "XLA_CPU" && type != "COMPOSITE") return true;
   }
-  if (call.has_experimental_debug_info()) *node.mutable_experimental_debug_info() = call.experimental_debug_info();
-  return node;
+  return false;
 }
 
-void Replace(Graph* graph, Node* call) {
-  absl::Status status;
-  Node* const node = graph->AddNode(EngineNode(call->def()), &status);
-  if (!status.ok()) {
-    LOG(WARNING) << "tf_blade: " << call->name() << " stays a call without engines: " << status;
-    return;
+// What one run of the pass knows of the place that calls are in.
+struct Place {
+  bool disabled = false;
+  bool has_accelerator = false;
+
+  // The engine op has a kernel for CPUs only. Where there are other devices, TensorFlow chooses, unless the model does.
+  bool IsForCpu(const std::string& device) const {
+    DeviceNameUtils::ParsedName name;
+    if (!DeviceNameUtils::ParseFullName(device, &name)) return false;
+    return name.has_type ? name.type == tensorflow::DEVICE_CPU : !has_accelerator;
   }
-  node->set_assigned_device_name(call->assigned_device_name());
+};
+
+void CountPortableCall(PortableCall result) {
+  RegisterMetrics();  // no engine op may ever be made that would do it
+  Count(PortableCalls()[static_cast<size_t>(result)]);
+}
+
+// What is to become of a call.
+PortableCall Decide(const Place& place, const NodeDef& call, bool is_compiled) {
+  const std::string damage = DamageOf(call);
+  if (!damage.empty()) {
+    LogDamage(call.name(), damage);
+    return PortableCall::kDamaged;
+  }
+  if (place.disabled) return PortableCall::kDisabled;
+  if (is_compiled || IsCompiled(call.attr())) return PortableCall::kCompiled;
+  return place.IsForCpu(call.device()) ? PortableCall::kEngine : PortableCall::kDevice;
+}
+
+void MoveEdges(Graph* graph, Node* from, Node* to) {
   // Edges vanish with their nodes.
-  for (const Edge* edge : std::vector<const Edge*>(call->in_edges().begin(), call->in_edges().end())) {
-    graph->AddEdge(edge->src(), edge->src_output(), node, edge->dst_input());
+  for (const Edge* edge : std::vector<const Edge*>(from->in_edges().begin(), from->in_edges().end())) {
+    graph->AddEdge(edge->src(), edge->src_output(), to, edge->dst_input());
   }
-  for (const Edge* edge : std::vector<const Edge*>(call->out_edges().begin(), call->out_edges().end())) {
+  for (const Edge* edge : std::vector<const Edge*>(from->out_edges().begin(), from->out_edges().end())) {
     Node* const reader = edge->dst();
     const int output = edge->src_output();
     const int input = edge->dst_input();
     graph->RemoveEdge(edge);
-    graph->AddEdge(node, output, reader, input);
+    graph->AddEdge(to, output, reader, input);
   }
-  graph->RemoveNode(call);
 }
 
-void ReplaceInGraph(Graph* graph) {
+PortableCall Replace(Graph* graph, Node* call) {
+  absl::Status status;
+  Node* const node = graph->AddNode(EngineNode(call->def()), &status);
+  if (!status.ok()) {
+    LogDamage(call->name(), status.message());
+    return PortableCall::kDamaged;
+  }
+  node->set_assigned_device_name(call->assigned_device_name());
+  MoveEdges(graph, call, node);
+  graph->RemoveNode(call);
+  return PortableCall::kEngine;
+}
+
+void ReplaceInGraph(const Place& place, bool is_compiled, Graph* graph) {
   std::vector<Node*> calls;
   for (Node* node : graph->op_nodes()) {
-    if (IsPortable(node->def()) && MayBeCpu(node->assigned_device_name())) calls.push_back(node);
+    if (IsPortableCall(node->def())) calls.push_back(node);
   }
-  for (Node* call : calls) Replace(graph, call);
-}
-
-// A function's body names tensors by the op's outputs, "call:output:0", of which the engine op's has another name.
-void Rename(const std::set<std::string>& calls, std::string* tensor) {
-  constexpr absl::string_view kCallsOutput = ":output:";
-  const size_t colon = tensor->find(':');
-  if (colon == std::string::npos || calls.count(tensor->substr(0, colon)) == 0) return;
-  if (absl::string_view(*tensor).substr(colon, kCallsOutput.size()) != kCallsOutput) return;
-  tensor->replace(colon, kCallsOutput.size(), ":outputs:");
-}
-
-FunctionDef WithEngines(const FunctionDef& function, const std::set<std::string>& calls) {
-  FunctionDef changed = function;
-  for (NodeDef& node : *changed.mutable_node_def()) {
-    if (calls.count(node.name()) > 0) node = EngineNode(node);
-    for (std::string& input : *node.mutable_input()) Rename(calls, &input);
+  for (Node* call : calls) {
+    const PortableCall decision = Decide(place, call->def(), is_compiled);
+    CountPortableCall(decision == PortableCall::kEngine ? Replace(graph, call) : decision);
   }
-  for (auto& result : *changed.mutable_ret()) Rename(calls, &result.second);
-  return changed;
-}
-
-// Portable calls by the function that they stand in.
-std::map<std::string, std::set<std::string>> FindCalls(const FunctionLibraryDefinition& library) {
-  std::map<std::string, std::set<std::string>> calls;
-  for (const std::string& name : library.ListFunctionNames()) {
-    const auto record = library.FindRecord(name);
-    if (record == nullptr) continue;
-    for (const NodeDef& node : record->fdef().node_def()) {
-      if (IsPortable(node)) calls[name].insert(node.name());
-    }
-  }
-  return calls;
 }
 
 // Functions that XLA compiles, with all that they call.
-std::set<std::string> CompiledFunctions(const FunctionLibraryDefinition& library) {
-  std::set<std::string> compiled;
+class CompiledFunctions {
+ public:
+  CompiledFunctions(const FunctionLibraryDefinition& library, const Graph* graph) : library_(library) {
+    for (const std::string& name : library.ListFunctionNames()) {
+      const auto record = library.FindRecord(name);
+      if (record == nullptr) continue;
+      if (IsCompiled(record->fdef().attr())) Add(name);
+      for (const NodeDef& node : record->fdef().node_def()) AddCallee(node);
+    }
+    if (graph == nullptr) return;
+    for (const Node* node : graph->op_nodes()) AddCallee(node->def());
+  }
+
+  bool Contain(const std::string& name) const { return names_.count(name) > 0; }
+
+ private:
+  void AddCallee(const NodeDef& node) {
+    if (!IsCompiled(node.attr())) return;
+    Add(node.op());
+    const auto function = node.attr().find("f");
+    if (function != node.attr().end()) Add(function->second.func().name());
+  }
+
+  void Add(const std::string& name) {
+    const auto record = library_.FindRecord(name);
+    if (record == nullptr) return;
+    names_.insert(name);
+    const std::vector<std::string> callees = library_.ReachableDefinitions(record->fdef()).ListFunctionNames();
+    names_.insert(callees.begin(), callees.end());
+  }
+
+  const FunctionLibraryDefinition& library_;
+  std::set<std::string> names_;
+};
+
+std::vector<std::string> FunctionsWithCalls(const FunctionLibraryDefinition& library) {
+  std::vector<std::string> functions;
   for (const std::string& name : library.ListFunctionNames()) {
     const auto record = library.FindRecord(name);
-    if (record == nullptr || !IsCompiled(record->fdef().attr())) continue;
-    compiled.insert(name);
-    const std::vector<std::string> callees = library.ReachableDefinitions(record->fdef()).ListFunctionNames();
-    compiled.insert(callees.begin(), callees.end());
+    if (record == nullptr) continue;
+    const auto& nodes = record->fdef().node_def();
+    if (std::any_of(nodes.begin(), nodes.end(), IsPortableCall)) functions.push_back(name);
   }
-  return compiled;
+  return functions;
 }
 
-absl::Status ReplaceInFunctions(FunctionLibraryDefinition* library) {
-  const auto calls = FindCalls(*library);
-  if (calls.empty()) return absl::OkStatus();
-  const std::set<std::string> compiled = CompiledFunctions(*library);
-  for (const auto& [name, nodes] : calls) {
+absl::Status ReplaceInFunctions(const Place& place, const Graph* graph, FunctionLibraryDefinition* library) {
+  const std::vector<std::string> functions = FunctionsWithCalls(*library);
+  if (functions.empty()) return absl::OkStatus();
+  const CompiledFunctions compiled(*library, graph);
+  for (const std::string& name : functions) {
     const auto record = library->FindRecord(name);
-    if (record == nullptr || compiled.count(name) > 0) continue;
-    const absl::Status status = library->ReplaceFunction(name, WithEngines(record->fdef(), nodes));
+    if (record == nullptr) continue;
+    std::set<std::string> calls;
+    for (const NodeDef& node : record->fdef().node_def()) {
+      if (!IsPortableCall(node)) continue;
+      const PortableCall decision = Decide(place, node, compiled.Contain(name));
+      CountPortableCall(decision);
+      if (decision == PortableCall::kEngine) calls.insert(node.name());
+    }
+    if (calls.empty()) continue;
+    const absl::Status status = library->ReplaceFunction(name, WithEngines(record->fdef(), calls));
     if (!status.ok()) return status;
   }
   return absl::OkStatus();
@@ -175,13 +195,16 @@ absl::Status ReplaceInFunctions(FunctionLibraryDefinition* library) {
 
 class PortablePass : public tensorflow::GraphOptimizationPass {
  public:
-  absl::Status Run(const tensorflow::GraphOptimizationPassOptions& options) override {
-    if (DisabledByEnvironment()) return absl::OkStatus();
+  absl::Status Run(const GraphOptimizationPassOptions& options) override {
+    const Place place{pauses.load() > 0 || DisabledByEnvironment(), HasAccelerator(options.device_set)};
+    Graph* const graph = options.graph == nullptr ? nullptr : options.graph->get();
     if (options.flib_def != nullptr) {
-      const absl::Status status = ReplaceInFunctions(options.flib_def);
+      const absl::Status status = ReplaceInFunctions(place, graph, options.flib_def);
       if (!status.ok()) return status;
     }
-    if (options.graph != nullptr) ReplaceInGraph(options.graph->get());
+    if (graph == nullptr) return absl::OkStatus();
+    const bool is_compiled = options.function_def != nullptr && IsCompiled(options.function_def->attr());
+    ReplaceInGraph(place, is_compiled, graph);
     return absl::OkStatus();
   }
 };
@@ -193,5 +216,9 @@ void RegisterPortablePass() {
       tensorflow::OptimizationPassRegistry::PRE_PLACEMENT, kPhase, std::make_unique<PortablePass>(),
       "TfBladePortablePass");
 }
+
+void PausePortablePass() { ++pauses; }
+
+void ResumePortablePass() { --pauses; }
 
 }  // namespace tf_blade

@@ -11,6 +11,7 @@
 #include "tensorflow/core/framework/kernel_def_builder.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_def_builder.h"
+#include "tensorflow/core/platform/logging.h"
 
 // The version of the TensorFlow whose headers this is compiled against, e.g. "2.21.0". The wheel's headers do not say.
 #ifndef TF_BLADE_TF_VERSION
@@ -77,13 +78,34 @@ places: ascending, where they stand among all inputs of the subgraph.
       .Finalize(data);
 }
 
+// Whether TensorFlow is loading a library, hence waits for the statuses of registrations. It has a watcher in the
+// registry then, which no other may take the place of.
+bool IsAwaited() {
+  tensorflow::OpRegistry* const registry = tensorflow::OpRegistry::Global();
+  const auto watcher = [](const absl::Status& status, const tensorflow::OpDef&) { return status; };
+  if (!registry->SetWatcher(watcher).ok()) return true;
+  (void)registry->SetWatcher(nullptr);  // never refused
+  return false;
+}
+
+// A registration that fails while nobody waits for its status, in a library that is preloaded or linked in, would end
+// the process.
+void RefuseRegistration(const std::string& why_not) {
+  if (!IsAwaited()) {
+    LOG(ERROR) << "tf_blade: " << why_not << "; this one stays unused";
+    return;
+  }
+  tensorflow::OpRegistry::Global()->Register(
+      [why_not](tensorflow::OpRegistrationData*) { return absl::FailedPreconditionError(why_not); });
+}
+
 bool Register() {
   const std::string why_not = WhyNot();
-  tensorflow::OpRegistry::Global()->Register([why_not](tensorflow::OpRegistrationData* data) {
-    if (!why_not.empty()) return absl::FailedPreconditionError(why_not);
-    return DefineOp(data);
-  });
-  if (!why_not.empty()) return false;
+  if (!why_not.empty()) {
+    RefuseRegistration(why_not);
+    return false;
+  }
+  tensorflow::OpRegistry::Global()->Register(DefineOp);
   // The registrar takes the definition over.
   tensorflow::kernel_factory::OpKernelRegistrar(
       tensorflow::KernelDefBuilder(kOpName).Device(tensorflow::DEVICE_CPU).Build(), "BladeEngineOp", MakeBladeEngineOp);

@@ -39,14 +39,24 @@ std::string Quote(absl::string_view text) {
   return quoted + "\"";
 }
 
-std::string ReasonsJson(const ReasonCounters& counters) {
+// {name: count} of those that are not zero.
+template <typename Counters, typename Name>
+std::string CountersJson(const Counters& counters, const Name& name_of) {
   std::string json;
   for (size_t i = 0; i < counters.size(); ++i) {
     const int64_t count = counters[i].load(std::memory_order_relaxed);
     if (count == 0) continue;
-    absl::StrAppend(&json, json.empty() ? "" : ", ", Quote(ReasonName(static_cast<Reason>(i))), ": ", count);
+    absl::StrAppend(&json, json.empty() ? "" : ", ", Quote(name_of(i)), ": ", count);
   }
   return absl::StrCat("{", json, "}");
+}
+
+std::string ReasonsJson(const ReasonCounters& counters) {
+  return CountersJson(counters, [](size_t i) { return ReasonName(static_cast<Reason>(i)); });
+}
+
+std::string PortableCallsJson() {
+  return CountersJson(PortableCalls(), [](size_t i) { return PortableCallName(static_cast<PortableCall>(i)); });
 }
 
 // The bucket's bounds as {symbol: bound}; "?" stands for a symbol that is unknown when the call begins.
@@ -97,7 +107,8 @@ std::string ClusterJson(const ClusterStats& stats) {
                       ", \"scratch_bytes\": ", stats.scratch_bytes.load(), ", \"engines\": [", engines, "]}");
 }
 
-void Clear(ReasonCounters& counters) {
+template <typename Counters>
+void Clear(Counters& counters) {
   for (Counter& counter : counters) counter = 0;
 }
 
@@ -123,6 +134,17 @@ std::shared_ptr<ClusterStats> GetClusterStats(absl::string_view cluster, const s
     }
   }
   return stats;
+}
+
+absl::string_view PortableCallName(PortableCall call) {
+  constexpr std::array<absl::string_view, static_cast<size_t>(PortableCall::kCount)> kNames = {
+      "engine", "damaged", "disabled", "compiled", "device"};
+  return kNames[static_cast<size_t>(call)];
+}
+
+PortableCounters& PortableCalls() {
+  static PortableCounters* const counters = std::make_unique<PortableCounters>().release();
+  return *counters;
 }
 
 std::vector<std::shared_ptr<const ClusterStats>> AllClusterStats() {
@@ -154,10 +176,11 @@ std::string StatsJson() {
   for (const auto& cluster : AllClusterStats()) {
     absl::StrAppend(&clusters, clusters.empty() ? "" : ", ", ClusterJson(*cluster));
   }
-  return absl::StrCat("{\"clusters\": [", clusters, "]}");
+  return absl::StrCat("{\"clusters\": [", clusters, "], \"portable_calls\": ", PortableCallsJson(), "}");
 }
 
 void ResetStats() {
+  Clear(PortableCalls());
   Directory& directory = GlobalDirectory();
   std::lock_guard<std::mutex> lock(directory.mutex);
   for (auto& entry : directory.clusters) {

@@ -75,6 +75,24 @@ struct EngineIdentity {
 };
 std::shared_ptr<ClusterStats> GetClusterStats(absl::string_view cluster, const std::vector<EngineIdentity>& engines);
 
+// What became of the calls of portable models, in the graphs that TensorFlow prepared. All but the first stay
+// TensorFlow.
+enum class PortableCall : uint8_t {
+  kEngine,    // an engine op took its place
+  kDamaged,   // its attributes are not as they were written
+  kDisabled,  // TF_BLADE_DISABLE is set, or the pass is paused
+  kCompiled,  // XLA compiles it
+  kDevice,    // it may run on another device than a CPU
+  kCount,
+};
+using PortableCounters = std::array<Counter, static_cast<size_t>(PortableCall::kCount)>;
+
+// In logs and statistics, e.g. "damaged".
+absl::string_view PortableCallName(PortableCall call);
+
+// Of this process.
+PortableCounters& PortableCalls();
+
 // Of every cluster that there is or was, sorted by name and engines.
 std::vector<std::shared_ptr<const ClusterStats>> AllClusterStats();
 
@@ -84,8 +102,8 @@ absl::string_view BreakerState(const EngineStats& stats);
 // A clock for breakers and log limiters, in nanoseconds.
 int64_t NowNs();
 
-// {"clusters": [{"cluster": ..., "calls": ..., "engine_runs": ..., "fallbacks": {reason: n}, "engines": [...]}]}; all
-// keys are described at tf_blade/runtime.py, runtime_stats.
+// {"clusters": [{"cluster": ..., "calls": ..., "engine_runs": ..., "fallbacks": {reason: n}, "engines": [...]}],
+// "portable_calls": {what became of them: n}}; all keys are described at tf_blade/runtime.py, runtime_stats.
 std::string StatsJson();
 
 // Sets all that counts up to zero. Breakers stay as they are.

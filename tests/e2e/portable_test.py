@@ -19,6 +19,9 @@ from tests import zoo
 from tests.e2e import kit
 from tests.native import capi
 from tf_blade import runtime
+from tf_blade.report.report import Report
+from tf_blade.saved_model.model import read_saved_model
+from tf_blade.saved_model.portable import engine_node
 
 v1 = tf.compat.v1
 _MODEL = "encoder_module"
@@ -42,13 +45,65 @@ for index in range(len(requests.files) // 2):
     found[f"{index}/session"] = session.run(signature.outputs["probabilities"].name, tensors)
 assert not any(name.startswith("tf_blade") for name in sys.modules)
 assert not hasattr(tf.raw_ops, "BladeEngineOp")
-np.savez(results, **found)
+# The server's warmup requests.
+import tensorflow_serving.apis.prediction_log_pb2 as logs
+records = list(tf.data.TFRecordDataset(f"{model}/assets.extra/tf_serving_warmup_requests").as_numpy_iterator())
+for record in records:
+    request = logs.PredictionLog.FromString(record).predict_log.request
+    feeds = {signature.inputs[name].name: tf.make_ndarray(item) for name, item in request.inputs.items()}
+    session.run({name: info.name for name, info in signature.outputs.items()}, feeds)
+np.savez(results, warmups=len(records), **found)
+"""
+
+
+# A server's sessions for two versions of a model, one of them twice, which begin at once: the engines held, in lines.
+_SHARED = """
+import gc, os, sys, threading
+import numpy as np
+import tensorflow as tf
+import tf_blade.runtime
+v1 = tf.compat.v1
+versions, requests = sys.argv[1:-1], np.load(sys.argv[-1])
+feeds = {name: requests[f"0/{name}"] for name in ("ids", "mask")}
+
+def held():
+    gc.collect()
+    links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
+    print(sum("tf_blade_engine" in os.readlink(link) for link in links if os.path.lexists(link)))
+
+def call(session, signature):
+    session.run(signature.outputs["probabilities"].name, {signature.inputs[n].name: x for n, x in feeds.items()})
+
+tf_blade.runtime.load()
+sessions = []
+for version in versions:
+    session = v1.Session(graph=tf.Graph())
+    with session.graph.as_default():
+        model = v1.saved_model.load(session, ["serve"], version)
+    sessions.append((session, model.signature_def["serving_default"]))
+held()
+threads = [threading.Thread(target=call, args=pair) for pair in sessions * 3]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+held()
+loaded = tf.saved_model.load(versions[0])
+loaded.signatures["serving_default"](**{name: tf.constant(item) for name, item in feeds.items()})
+while sessions:
+    sessions.pop()[0].close()
+    held()
+del session, loaded
+held()
+(cluster,) = tf_blade.runtime_stats()["clusters"]
+print(cluster["engine_runs"], cluster["fallbacks"])
 """
 
 
 class PortableModelTest(absltest.TestCase):
     folder: Path
     model: Path
+    report: Report
     requests: list[dict[str, np.ndarray]]
     expected: list[np.ndarray]
 
@@ -58,7 +113,8 @@ class PortableModelTest(absltest.TestCase):
         cls.folder = Path(kit.scratch().name)
         cls.model = cls.folder / "portable"
         isas = kit.host_isas()
-        tf_blade.optimize_saved_model(zoo.saved(_MODEL), cls.model, portable=True, isas=isas, warmup=False)
+        options: dict[str, Any] = {"isas": isas, "serving": True, "batch_sizes": (1, 3)}
+        cls.report = tf_blade.optimize_saved_model(zoo.saved(_MODEL), cls.model, portable=True, **options)
         example = zoo.get(_MODEL)
         sizes = example.grid()
         cls.requests = [dict(example.example(s, seed=i)["serving_default"]) for i, s in enumerate(sizes)]
@@ -74,18 +130,35 @@ class PortableModelTest(absltest.TestCase):
             error = kit.largest_error({_OUTPUT: expected}, {_OUTPUT: np.asarray(found).reshape(expected.shape)})
             self.assertLessEqual(error, kit.TOLERANCE)
 
-    def test_python_without_the_library(self) -> None:
-        requests, results = self.folder / "requests.npz", self.folder / "results.npz"
+    def requests_file(self) -> Path:
+        file = self.folder / "requests.npz"
         arrays: dict[str, Any] = {
             f"{i}/{name}": value for i, request in enumerate(self.requests) for name, value in request.items()
         }
-        np.savez(requests, **arrays)
-        command = [sys.executable, "-c", _STOCK, *map(str, (self.model, requests, results))]
+        np.savez(file, **arrays)
+        return file
+
+    def test_engines_are_shared_and_freed(self) -> None:
+        """By sessions and versions of a model, with cold starts at the same time, until the last of them is gone."""
+        version = self.folder / "version_2"
+        shutil.copytree(self.model, version)
+        command = [sys.executable, "-c", _SHARED, *map(str, (self.model, version, self.model, self.requests_file()))]
+        root = Path(runtime.__file__).resolve().parents[1]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout.split("\n"), ["0", "1", "1", "1", "1", "0", "10 {}", ""])
+
+    def test_python_without_the_library(self) -> None:
+        results = self.folder / "results.npz"
+        command = [sys.executable, "-c", _STOCK, *map(str, (self.model, self.requests_file(), results))]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
         found = np.load(results)
         for loader in ("loaded", "session"):
             self.check([found[f"{index}/{loader}"] for index in range(len(self.requests))])
+        self.assertGreaterEqual(int(found["warmups"]), 2)
+        for name in ("batching_params.pbtxt", "assets.extra/model.config"):
+            self.assertTrue((self.model / name).exists(), name)
 
     def test_python_with_the_library(self) -> None:
         function = tf.saved_model.load(str(self.model)).signatures["serving_default"]
@@ -101,7 +174,7 @@ class PortableModelTest(absltest.TestCase):
         served, fallbacks = kit.engine_counters()
         self.assertEqual((list(served.values()), fallbacks), ([2 * len(calls)], {}))
 
-    def serve_in_c(self, library: str, preload: str = "") -> tuple[int, str, list[str]]:
+    def serve_in_c(self, library: str, preload: str = "", model: Path | None = None) -> tuple[int, str, list[str]]:
         """Status, standard error and lines of the C server."""
         with tf.Graph().as_default(), v1.Session() as session:
             signature = v1.saved_model.load(session, ["serve"], str(self.model)).signature_def["serving_default"]
@@ -114,16 +187,18 @@ class PortableModelTest(absltest.TestCase):
         program = self.folder / "capi_serve"
         if not program.exists():
             capi.build_program(self.folder, Path(__file__).with_name("capi_serve.c"))
-        env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
+        env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "1"}
         if preload:
             env |= {"LD_PRELOAD": preload, "LD_LIBRARY_PATH": tf.sysconfig.get_lib()}
-        command = [program, library, self.model, *tensors]
+        command = [program, library, model or self.model, *tensors]
         done = subprocess.run(command, input=text, capture_output=True, text=True, env=env, check=False)
         return done.returncode, done.stderr, done.stdout.strip().split("\n")
 
     def check_c(self, library: str, preload: str = "") -> Any:
         """Compares what the C server answers; gives its statistics."""
-        status, error, lines = self.serve_in_c(library, preload)
+        return self.check_answers(*self.serve_in_c(library, preload))
+
+    def check_answers(self, status: int, error: str, lines: list[str]) -> Any:
         self.assertEqual(status, 0, error)
         answers, place = [], 0
         while place < len(lines) - 1:
@@ -133,16 +208,68 @@ class PortableModelTest(absltest.TestCase):
         self.check(answers)
         return json.loads(lines[-1])
 
+    def test_verification_compares_both_ways(self) -> None:
+        """Engines that are right do not hide a subgraph that is wrong, which servers without the library would run."""
+        broken = self.folder / "broken"
+        shutil.copytree(self.model, broken)
+        model = read_saved_model(broken)
+        calls = filter(None, (engine_node(node) for f in model.functions.values() for node in f.node_def))
+        for call in calls:
+            fallback = model.functions[call.fallback]
+            next(node for node in fallback.node_def if node.op == "AddV2").op = "Sub"
+        (broken / "saved_model.pb").write_bytes(model.message.SerializeToString(deterministic=True))
+        result = tf_blade.verify_saved_model(zoo.saved(_MODEL), broken)
+        self.assertFalse(result.ok)
+        self.assertEqual({item.engines for item in result.errors if not item.ok}, {False})
+        self.assertEqual({item.engines for item in result.errors}, {True, False})
+        self.assertEqual((result.calls, result.fallbacks), (result.engine_runs, {}))
+        self.assertIn(f"{_OUTPUT} (without engines)  WRONG", result.to_text())
+
+    def test_bench_and_inspection(self) -> None:
+        runtime.reset_runtime_stats()
+        result = tf_blade.bench_saved_model(
+            zoo.saved(_MODEL),
+            self.model,
+            sample_inputs={"serving_default": [self.requests[0]]},
+            seconds=0.1,
+            through_session=True,
+        )
+        self.assertEqual([item.through for item in result.timings], ["python", "session"])
+        served, fallbacks = kit.engine_counters()
+        self.assertGreater(sum(served.values()), 0)
+        self.assertEqual(fallbacks, {})
+        inspection = tf_blade.inspect_saved_model(self.model)
+        self.assertLen(inspection.engine_ops, self.report.totals.engines)
+        self.assertEmpty(inspection.refused)
+        self.assertIn("portable", inspection.to_text().split("\n")[0])
+
     def test_c_without_the_library(self) -> None:
         self.assertEqual(self.check_c("-"), {})
 
     def test_c_with_the_library_loaded(self) -> None:
-        (cluster,) = self.check_c(runtime.library_path())["clusters"]
+        statistics = self.check_c(runtime.library_path())
+        (cluster,) = statistics["clusters"]
         self.assertEqual((cluster["engine_runs"], cluster["fallbacks"]), (len(self.requests), {}))
+        self.assertEqual(set(statistics["portable_calls"]), {"engine"})
 
     def test_c_with_the_library_preloaded(self) -> None:
         (cluster,) = self.check_c("-", preload=runtime.library_path())["clusters"]
         self.assertEqual((cluster["engine_runs"], cluster["fallbacks"]), (len(self.requests), {}))
+
+    def test_damage_is_told_once_and_counted(self) -> None:
+        damaged = self.folder / "damaged"
+        shutil.copytree(self.model, damaged)
+        model = read_saved_model(damaged)
+        for function in model.functions.values():
+            for call in filter(engine_node, function.node_def):
+                call.attr["_blade_engines"].i = 3
+        (damaged / "saved_model.pb").write_bytes(model.message.SerializeToString(deterministic=True))
+        status, error, lines = self.serve_in_c(runtime.library_path(), model=damaged)
+        statistics = self.check_answers(status, error, lines)
+        self.assertEqual((statistics["clusters"], set(statistics["portable_calls"])), ([], {"damaged"}))
+        said = [line for line in error.splitlines() if "stays a plain call of TensorFlow" in line]
+        self.assertLen(said, 1)
+        self.assertIn("_blade_engines is no list of engine files", said[0])
 
     def test_c_with_a_second_copy_is_refused(self) -> None:
         copy = self.folder / "libanother_name.so"
@@ -150,6 +277,15 @@ class PortableModelTest(absltest.TestCase):
         status, error, _ = self.serve_in_c(str(copy), preload=runtime.library_path())
         self.assertEqual(status, 1)
         self.assertIn("BladeEngineOp is registered already: it is linked into this program, or another copy", error)
+
+    def test_c_with_a_second_copy_preloaded_uses_one(self) -> None:
+        """Nobody waits for the registration's status: it must not end the process."""
+        copy = self.folder / "libpreloaded.so"
+        shutil.copyfile(runtime.library_path(), copy)
+        status, error, _ = self.serve_in_c("-", preload=f"{runtime.library_path()} {copy}")
+        self.assertEqual(status, 0, error)
+        self.assertIn("BladeEngineOp is registered already", error)
+        self.assertIn("this one stays unused", error)
 
 
 if __name__ == "__main__":

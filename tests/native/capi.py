@@ -31,7 +31,18 @@ def build_program(folder: Path, source: Path = _SOURCE) -> Path:
     include = [f"-I{tf.sysconfig.get_include()}", f"-I{_SOURCE.parents[2]}"]
     library_path = [f"-L{package}", f"-Wl,-rpath,{package}"]
     target = folder / source.stem
-    command = [*compiler, "-O2", "-pthread", *include, source, "-o", target, *library_path, *link, "-ldl"]
+    command: list[str | Path] = [
+        *compiler,
+        "-O2",
+        "-pthread",
+        *include,
+        source,
+        "-o",
+        target,
+        *library_path,
+        *link,
+        "-ldl",
+    ]
     subprocess.run(command, check=True)
     return target
 

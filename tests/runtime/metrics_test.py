@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +14,7 @@ from tests.runtime import native
 
 
 def _dumper(folder: Path) -> ctypes.CDLL:
-    source, target = Path(__file__).with_name("metrics_dump.cc"), folder / "dump.so"
-    package = tf.sysconfig.get_lib()
-    flags = ["-std=c++17", "-O0", "-D_GLIBCXX_USE_CXX11_ABI=1", "-DNDEBUG", "-shared", "-fPIC", "-w"]
-    include, link = ["-isystem", tf.sysconfig.get_include()], [f"-L{package}", "-l:libtensorflow_framework.so.2"]
-    subprocess.run([*native.compiler(), *flags, *include, source, "-o", target, *link], check=True)
-    library = ctypes.CDLL(str(target))
+    library = native.tensorflow_library(folder, "metrics_dump.cc")
     library.dump_metrics.restype = ctypes.c_char_p
     library.dump_metrics.argtypes = [ctypes.c_char_p]
     return library

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import ctypes
 import functools
 import os
 import shlex
@@ -41,6 +42,17 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 def compiler() -> list[str]:
     """The C++ compiler's command."""
     return shlex.split(os.environ.get("TF_BLADE_CXX") or os.environ.get("CXX") or "c++")
+
+
+def tensorflow_library(folder: Path, *names: str) -> ctypes.CDLL:
+    """A library of this folder's sources over TensorFlow's headers, loaded."""
+    target = folder / "tensorflow_library.so"
+    package = tf.sysconfig.get_lib()
+    flags = ["-std=c++17", "-O0", "-D_GLIBCXX_USE_CXX11_ABI=1", "-DNDEBUG", "-shared", "-fPIC", "-w"]
+    include, link = ["-isystem", tf.sysconfig.get_include()], [f"-L{package}", "-l:libtensorflow_framework.so.2"]
+    files = [str(Path(__file__).with_name(name)) for name in names]
+    subprocess.run([*compiler(), *flags, *include, *files, "-o", str(target), *link], check=True)
+    return ctypes.CDLL(str(target))
 
 
 @functools.cache

@@ -19,9 +19,12 @@ from tensorflow.python.eager import context, execute
 
 import tf_blade
 from tests.saved_model import models, workshop
+from tf_blade import runtime
 from tf_blade.errors import TfBladeError
 from tf_blade.saved_model.engines import engine_reports
 from tf_blade.saved_model.model import read_saved_model
+from tf_blade.settings import Settings
+from tf_blade.stages import BuiltEngine, ClusterGraph
 
 workshop.register()
 _OPTIONS: dict[str, Any] = {"backends": ("no_engine",), "verify": False, "warmup": False, **workshop.EAGER}
@@ -66,18 +69,18 @@ def _for_xla(node: NodeDef) -> None:
     node.attr["_XlaMustCompile"].b = True
 
 
-# What may be wrong with a call's attributes, and whether its engine op is called nevertheless.
-_DAMAGES: dict[str, tuple[Callable[[NodeDef], None], bool]] = {
-    "none": (lambda node: None, True),
-    "engines_gone": (_remove(_ENGINES), False),
-    "engines_empty": (_no_engines, False),
-    "engines_a_number": (_make_number(_ENGINES), False),
-    "engines_mixed": (_numbers_among_engines, True),
-    "engine_garbage": (_set_engine(b"\x00garbage"), True),
-    "cluster_gone": (_remove(_CLUSTER), True),
-    "cluster_a_number": (_make_number(_CLUSTER), True),
-    "on_gpu": (_on_gpu, False),
-    "for_xla": (_for_xla, False),
+# What may be wrong with a call's attributes, and what becomes of it.
+_DAMAGES: dict[str, tuple[Callable[[NodeDef], None], str]] = {
+    "none": (lambda node: None, "engine"),
+    "engines_gone": (_remove(_ENGINES), ""),
+    "engines_empty": (_no_engines, "damaged"),
+    "engines_a_number": (_make_number(_ENGINES), "damaged"),
+    "engines_mixed": (_numbers_among_engines, "engine"),
+    "engine_garbage": (_set_engine(b"\x00garbage"), "engine"),
+    "cluster_gone": (_remove(_CLUSTER), "engine"),
+    "cluster_a_number": (_make_number(_CLUSTER), "engine"),
+    "on_gpu": (_on_gpu, "device"),
+    "for_xla": (_for_xla, "compiled"),
 }
 # A function that calls another.
 _CALLER = """
@@ -94,6 +97,14 @@ node_def {{
 }}
 ret {{ key: "y" value: "call:output:0" }}
 """
+
+
+def _engine_of(cluster: str) -> bytes:
+    return f"<{cluster}>".encode() * 1000
+
+
+def _unique_engine(backend: workshop.NoEngine, cluster: ClusterGraph, settings: Settings) -> BuiltEngine:
+    return BuiltEngine(backend.name, _engine_of(cluster.cluster.name), 0.0)
 
 
 def _calls() -> dict[str, int]:
@@ -140,10 +151,11 @@ class PortableTest(parameterized.TestCase):
         case = models.CASES["dense"]
         case.build(self.src)
         tf_blade.optimize_saved_model(self.src, self.dst, portable=True, **_OPTIONS)
-        change, is_called = _DAMAGES[damage]
+        change, result = _DAMAGES[damage]
         self.change_calls(change)
         called = self.check(workshop.results, case, {})
-        self.assertEqual(bool(called), is_called, called)
+        self.assertEqual(bool(called), result == "engine", called)
+        self.assertEqual(set(tf_blade.runtime_stats()["portable_calls"]), {result} - {""})
 
     def change_calls(self, change: Callable[[NodeDef], None]) -> None:
         file = self.dst / "saved_model.pb"
@@ -177,13 +189,41 @@ class PortableTest(parameterized.TestCase):
         tf_blade.reset_runtime_stats()
         found = tf.function(lambda y: compiled(y) + model(y))(x).numpy()
         self.assertTrue(workshop.same(expected, found))
+        self.assertTrue(workshop.same(expected * 2.0 / 3.0, compiled(x).numpy()))
         self.assertEmpty(_calls())
+        self.assertEqual(set(tf_blade.runtime_stats()["portable_calls"]), {"compiled"})
+
+    def test_each_engine_is_stored_once(self) -> None:
+        """However many signatures and functions call it."""
+        models.shared(self.src)
+        with mock.patch.object(workshop.NoEngine, "build", _unique_engine):
+            report = tf_blade.optimize_saved_model(self.src, self.dst, portable=True, **_OPTIONS)
+        stored = (self.dst / "saved_model.pb").read_bytes()
+        names = [item.name for item in report.clusters if item.backend]
+        self.assertLen(names, report.totals.engines)
+        for name in names:
+            self.assertEqual(stored.count(_engine_of(name)), 1)
+        engines = sum(len(_engine_of(name)) for name in names)
+        # Beside the engines: the calls and the fallback functions, which hold what the model held before.
+        self.assertLess(len(stored) - engines, 3 * (self.src / "saved_model.pb").stat().st_size)
+
+    def test_paused_calls_stay_calls(self) -> None:
+        """Only what is prepared meanwhile."""
+        case = models.CASES["dense"]
+        case.build(self.src)
+        tf_blade.optimize_saved_model(self.src, self.dst, portable=True, **_OPTIONS)
+        with runtime.without_portable_engines(), runtime.without_portable_engines():
+            self.assertEmpty(self.check(workshop.results, case, {}))
+        self.assertEqual(set(tf_blade.runtime_stats()["portable_calls"]), {"disabled"})
+        self.assertNotEmpty(sorted(self.check(workshop.results_of_session, case, {})))
 
     def test_optimized_once_more_it_stays_as_it_is(self) -> None:
         models.shared(self.src)
         first = tf_blade.optimize_saved_model(self.src, self.dst, portable=True, **_OPTIONS)
         second = tf_blade.optimize_saved_model(self.dst, self.again, **_OPTIONS)
         self.assertEqual(second.totals.engines, 0)
+        note = f"the model has engines already, at {first.totals.engines} nodes: these stay as they are"
+        self.assertTrue(any(note in item for item in second.notes), second.notes)
         self.assertLen(list(engine_reports(read_saved_model(self.again))), first.totals.engines)
         inspection = tf_blade.inspect_saved_model(self.dst, **workshop.EAGER)
         self.assertLen(inspection.engine_ops, first.totals.engines)

@@ -62,7 +62,7 @@ class EngineFileReport:
 
 @dataclasses.dataclass
 class EngineOpReport:
-    """One BladeEngineOp.
+    """One BladeEngineOp, or a portable call that becomes one.
 
     Attributes:
         name: the cluster's.
@@ -72,6 +72,7 @@ class EngineOpReport:
         fallback_nodes: number of nodes of the fallback; 0 when the function is missing.
         ops: how many of them there are of each op.
         engines: in order of preference.
+        portable: whether TensorFlow without the op library runs it too.
     """
 
     name: str
@@ -81,6 +82,7 @@ class EngineOpReport:
     fallback_nodes: int
     ops: dict[str, int]
     engines: list[EngineFileReport]
+    portable: bool = False
 
 
 def engine_file_report(data: bytes) -> EngineFileReport:

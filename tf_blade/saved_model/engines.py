@@ -12,6 +12,13 @@ from tf_blade.saved_model.selection import signature_nodes
 from tf_blade.saved_model.sessions import SUFFIX
 
 
+def count_engine_nodes(model: SavedModel) -> int:
+    """Engine ops and portable calls, copies of functions for sessions included."""
+    graph = model.meta_graph.graph_def
+    bodies = (graph.node, *(function.node_def for function in graph.library.function))
+    return sum(engine_node(node) is not None for body in bodies for node in body)
+
+
 def engine_reports(model: SavedModel) -> Iterator[EngineOpReport]:
     """A record of each engine op, in the order of the functions."""
     for node in model.meta_graph.graph_def.node:
@@ -45,4 +52,5 @@ def _report(model: SavedModel, function: str, node: str, found: EngineNode) -> E
         fallback_nodes=sum(ops.values()),
         ops=dict(sorted(ops.items())),
         engines=[engine_file_report(data) for data in found.engines],
+        portable=found.portable,
     )

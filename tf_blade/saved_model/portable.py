@@ -11,6 +11,7 @@ The library has a graph pass that turns the calls back into engine ops when a gr
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Iterator
 
 from tensorflow.core.framework.node_def_pb2 import NodeDef
 
@@ -30,6 +31,7 @@ class EngineNode:
     cluster: str
     fallback: str
     engines: tuple[bytes, ...]
+    portable: bool
 
 
 def engines_attribute(node: NodeDef) -> str | None:
@@ -46,7 +48,13 @@ def engine_node(node: NodeDef) -> EngineNode | None:
         return None
     fallback, cluster = ("fallback", "cluster") if node.op == ENGINE_OP else ("f", _CLUSTER)
     name = node.attr[cluster].s.decode(errors="replace") if cluster in node.attr else ""
-    return EngineNode(name or node.name, node.attr[fallback].func.name, tuple(node.attr[engines].list.s))
+    files = tuple(node.attr[engines].list.s)
+    return EngineNode(name or node.name, node.attr[fallback].func.name, files, portable=node.op == CALL_OP)
+
+
+def is_portable(graph_def: GraphDef) -> bool:
+    """Whether a graph or a function of its library has portable calls."""
+    return any(node.op == CALL_OP and _ENGINES in node.attr for body in _bodies(graph_def) for node in body)
 
 
 def make_portable(graph_def: GraphDef) -> None:
@@ -71,9 +79,14 @@ def check_portable(graph_def: GraphDef) -> None:
     Raises:
         TfBladeError: it does.
     """
-    bodies = [graph_def.node, *(function.node_def for function in graph_def.library.function)]
-    if any(node.op == ENGINE_OP for body in bodies for node in body):
+    if any(node.op == ENGINE_OP for body in _bodies(graph_def) for node in body):
         raise TfBladeError("the model holds engine ops already; make a portable model from the original")
+
+
+def _bodies(graph_def: GraphDef) -> Iterator[Iterable[NodeDef]]:
+    yield graph_def.node
+    for function in graph_def.library.function:
+        yield function.node_def
 
 
 def _renamed(tensor: str, engines: set[str]) -> str:

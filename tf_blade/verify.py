@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_blade import inputs as inputs_lib
-from tf_blade import observe
+from tf_blade import observe, runtime
 from tf_blade.compare import relative_error, tolerance
 from tf_blade.engine_calls import EngineCalls
 from tf_blade.errors import InvalidInputError

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from pathlib import Path
 
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 
 from tf_blade import cli
 from tf_blade.settings import Settings
@@ -15,7 +15,7 @@ from tools import usage_tables
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-class UsageTest(absltest.TestCase):
+class UsageTest(parameterized.TestCase):
     def test_the_page_is_current(self) -> None:
         page = usage_tables.PAGE.read_text(encoding="utf-8")
         self.assertEqual(page, usage_tables.filled(page), "run tools/usage_tables.py")
@@ -36,12 +36,14 @@ class UsageTest(absltest.TestCase):
         self.assertStartsWith(new, "text\n<!-- table phases -->\n| phase |")
         self.assertEqual(new, usage_tables.filled(new))
 
-    def test_every_reason_of_the_runtime_is_explained(self) -> None:
-        source = (_ROOT / "custom_ops" / "runtime" / "reason.cc").read_text(encoding="utf-8")
-        names = re.findall(r'"(\w+)"', source.partition("kNames[] = {")[2].partition("};")[0])
-        self.assertIn("breaker_open", names)
+    @parameterized.parameters(("Calls", "reason.cc", "breaker_open"), ("Portable calls", "stats.cc", "damaged"))
+    def test_every_reason_of_the_runtime_is_explained(self, section: str, file: str, example: str) -> None:
+        source = (_ROOT / "custom_ops" / "runtime" / file).read_text(encoding="utf-8")
+        names = re.findall(r'"(\w+)"', re.split(r"kNames(?:\[\])? = \{", source)[1].partition("};")[0])
+        self.assertIn(example, names)
         page = (_ROOT / "docs" / "fallbacks.md").read_text(encoding="utf-8")
-        explained = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+        rows = page.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+        explained = re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE)
         self.assertCountEqual(explained, [name for name in names if name != "none"])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import io
 import os
 import pathlib
 import sys
@@ -26,6 +27,9 @@ Sample = dict[str, np.ndarray]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; gives the exit status: 0 done, 1 an error (one line on standard error), 2 usage, 130 Ctrl-C."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files and in models are bytes: what is no text is given on as it came.
+        sys.stdout.reconfigure(errors="surrogateescape")
     arguments = make_parser().parse_args(argv)
     # TensorFlow reads it once, when it is imported
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -80,6 +80,7 @@ CASES: dict[str, Case] = {
     "target inside the source": Case("optimize {src} {src}/dst", "lie in one another"),
     "no folder for the target": Case("optimize {src} {dir}/none/dst", "does not exist; create it first"),
     "target cannot be written": Case("optimize {src} /proc/tf_blade_target {quick}", "cannot be written"),
+    "target that is no text": Case("optimize {src} {dir}/\udcff", "no path that is not UTF-8"),
     "unknown signature": Case("optimize {src} {dst} --signatures=nope", "no signature 'nope'; there are: embed, score"),
     "unknown backend": Case("optimize {src} {dst} --backends=magic", "no backend 'magic'; there are: .*disc"),
     "backend named twice": Case("optimize {src} {dst} --backends=disc,disc", "named twice"),

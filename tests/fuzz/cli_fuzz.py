@@ -38,13 +38,27 @@ from tf_blade.pipeline import LABELS
 from tf_blade.settings import Settings
 
 workshop.register()
+# A file's name that is no UTF-8.
+_NO_TEXT = "\udcfe"
 _COMMANDS = ("optimize", "inspect", "verify", "bench", "sign")
 # Engines that never run and cost no compiler.
 _QUICK = ("--backends=no_engine", "--no-verify", "--no-warmup", "--quiet", "--min-cluster-nodes=1")
 _WORDS = (
     *("", "-", "--", "0", "-1", "1", "1.5", "1e999", "nan", "99999999999999999999", "true", "None", "serving_default"),
     *("a,b", ",", ",,1", "x86-64-v3", "x86-64-v9", "disc", "no_engine", "broken", "raising", "all", "é", "\udcff", "*"),
-    *("{src}", "{dst}", "{damaged}", "{signed}", "{file}", "{npz}", "{key}", "{folder}", "{missing}", "{folder}/a/b/c"),
+    *(
+        "{src}",
+        "{dst}",
+        "{damaged}",
+        "{signed}",
+        "{file}",
+        "{npz}",
+        "{key}",
+        "{folder}",
+        "{missing}",
+        "{folder}/a/b/c",
+        "{strange}",
+    ),
     *LABELS[:6],
 )
 _FLAGS = (
@@ -93,9 +107,13 @@ class Workplace:
         self.folder, kept = folder / "work", folder / "kept"
         self._kept = kept
         names = ("src", "dst", "damaged", "signed", "file", "npz", "key", "missing")
-        self.paths = {name: str(self.folder / name) for name in names} | {"folder": str(self.folder)}
+        self.paths = {name: str(self.folder / name) for name in names} | {
+            "folder": str(self.folder),
+            "strange": str(self.folder / _NO_TEXT),
+        }
         models.dense(kept / "src")
         shutil.copytree(kept / "src", kept / "damaged")
+        shutil.copytree(kept / "src", kept / _NO_TEXT)
         pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
         key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
         (kept / "key").write_bytes(key.private_bytes(pem, form, serialization.NoEncryption()))
@@ -137,7 +155,7 @@ def arguments(generator: random.Random) -> list[str]:
     model = "{damaged}" if command in ("optimize", "inspect", "sign") and generator.random() < 0.7 else "{src}"
     sensible = {
         "optimize": ["optimize", model, "{dst}", *_QUICK],
-        "inspect": ["inspect", generator.choice((model, "{signed}"))],
+        "inspect": ["inspect", generator.choice((model, "{signed}", "{strange}"))],
         "verify": ["verify", model, "{signed}"],
         "bench": ["bench", model, "{signed}", "--seconds", "0.01"],
         "sign": ["sign", generator.choice((model, "{signed}")), "{dst}", "--key", "{key}"],
@@ -184,7 +202,7 @@ def execute(words: Sequence[str]) -> tuple[int, str, str]:
             status = int(stop.code or 0)
         out.flush()
         err.flush()
-    texts = [stream.buffer.getvalue().decode() for stream in (out, err)]
+    texts = [stream.buffer.getvalue().decode(errors="replace") for stream in (out, err)]
     return status, texts[0], texts[1]
 
 

@@ -39,6 +39,11 @@ def check_target(src: Path, dst: Path, *, overwrite: bool) -> None:
         TargetError: it exists, overlaps with the source, or its folder cannot be written.
     """
     source, target = src.resolve(), dst.resolve()
+    for path in (source, target):
+        try:
+            str(path).encode()
+        except UnicodeEncodeError as error:
+            raise TargetError(f"TensorFlow opens no path that is not UTF-8: {str(path)!r}") from error
     if target == source:
         raise TargetError(f"the target {dst} is the source; choose another folder")
     if target.is_relative_to(source) or source.is_relative_to(target):

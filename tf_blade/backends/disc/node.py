@@ -54,6 +54,8 @@ def lower_body(builder: Builder, body: Graph, arguments: Sequence[Value]) -> lis
     if builder.depth > MAX_DEPTH:
         raise Unsupported(f"functions call each other more than {MAX_DEPTH} deep")
     values: dict[Tensor, Value] = {}
+    if len(arguments) != len(body.inputs):
+        raise Unsupported(f"a function of {len(body.inputs)} inputs is called with {len(arguments)}")
     for node, value in zip(body.inputs, arguments, strict=True):
         values[node.outputs[0]] = value
     for node in _needed(body):

@@ -56,6 +56,14 @@ def compiler() -> list[str]:
     return shlex.split(os.environ.get("TF_BLADE_CXX") or os.environ.get("CXX") or "c++")
 
 
+def build_jobs() -> int:
+    """How many compilations run at once."""
+    text = os.environ.get("TF_BLADE_BUILD_JOBS", "")
+    if text and not (text.isdecimal() and int(text) > 0):
+        raise SystemExit(f"TF_BLADE_BUILD_JOBS={text!r} is no number of compilations")
+    return int(text or os.cpu_count() or 1)
+
+
 def run(command: list[str]) -> None:
     result = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
     if result.returncode != 0:
@@ -110,8 +118,7 @@ class OpLibrary:
     def build(self, library: Path) -> None:
         """Brings the library up to date; it is replaced in one step."""
         self.objects.mkdir(parents=True, exist_ok=True)
-        jobs = int(os.environ.get("TF_BLADE_BUILD_JOBS") or os.cpu_count() or 1)
-        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        with concurrent.futures.ThreadPoolExecutor(build_jobs()) as pool:
             list(pool.map(self.compile, self.sources))
         objects = [self.object_of(source) for source in self.sources]
         if newer(library, objects):

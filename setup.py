@@ -93,11 +93,12 @@ class OpLibrary:
 
     def __init__(self, objects: Path) -> None:
         lists = bazel_literals(ROOT / "custom_ops/sources.bzl")
-        self.sources = [f"custom_ops/{source}" for source in lists["SOURCES"]]
+        self.sources = [f"custom_ops/{source}" for source in lists["SOURCES"] + lists["INSTALLED_SOURCES"]]
         self.tensorflow, version = find_tensorflow()
         include = str(self.tensorflow / "include")
         defines = [f'-DTF_BLADE_TF_VERSION="{version}"']
-        self.flags = [*lists["COPTS"], "-fPIC", *defines, f"-I{ROOT}", "-isystem", include]
+        copts = lists["COPTS"] + lists["INSTALLED_COPTS"]
+        self.flags = [*copts, "-fPIC", *defines, f"-I{ROOT}", "-isystem", include]
         # Objects of other flags (another TensorFlow, another compiler) must not be mixed in.
         key = hashlib.sha256("\0".join([*compiler(), *self.flags]).encode()).hexdigest()[:12]
         self.objects = objects / f"libtf_blade-{key}"

@@ -1,4 +1,4 @@
-"""The op library's sources, relative to this folder: the one list that setup.py and Bazel read. Literals: it is Python too."""
+"""The op's sources, relative to this folder: the one list that setup.py and Bazel read. Literals: it is Python too."""
 
 SOURCES = [
     "disc/cpu_isa.cc",
@@ -34,11 +34,18 @@ SOURCES = [
     "runtime/trust.cc",
 ]
 
+# What the op library, loaded by an installed TensorFlow, has beside them; it needs TF_BLADE_TF_VERSION, a string.
+INSTALLED_SOURCES = ["engine_op/built_for_installed.cc"]
+
+# What a program that is built together with TensorFlow has beside them.
+LINKED_SOURCES = ["engine_op/built_for_linked.cc"]
+
 HEADERS = [
     "disc/cpu_isa.h",
     "disc/disc_engine.h",
     "disc/ral.h",
     "disc/shared_object.h",
+    "engine_op/built_for.h",
     "engine_op/c_api.h",
     "engine_op/call_context.h",
     "engine_op/call_inputs.h",
@@ -96,15 +103,19 @@ STANDALONE_SOURCES = [
     "runtime/trust.cc",
 ]
 
-# Flags beyond the include paths. TF_BLADE_TF_VERSION (a string) must be defined too.
+# Flags beyond the include paths, everywhere.
 COPTS = [
-    "-std=c++17",
-    "-O2",
-    "-fvisibility=hidden",
     "-fno-math-errno",
     "-Wall",
     "-Wextra",
     "-Wno-deprecated-declarations",  # the mutex of TensorFlow's variables
+]
+
+# With an installed TensorFlow: what it was built with. Elsewhere the build that TensorFlow is part of says.
+INSTALLED_COPTS = [
+    "-std=c++17",
+    "-O2",
+    "-fvisibility=hidden",
     "-D_GLIBCXX_USE_CXX11_ABI=1",
     "-DEIGEN_MAX_ALIGN_BYTES=64",
     "-DNDEBUG",

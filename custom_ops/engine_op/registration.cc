@@ -6,23 +6,13 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "custom_ops/engine_op/built_for.h"
 #include "custom_ops/engine_op/portable_pass.h"
 #include "custom_ops/engine_op/shape_fn.h"
 #include "tensorflow/core/framework/kernel_def_builder.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_def_builder.h"
 #include "tensorflow/core/platform/logging.h"
-
-// The version of the TensorFlow whose headers this is compiled against, e.g. "2.21.0". The wheel's headers do not say.
-#ifndef TF_BLADE_TF_VERSION
-#error "define TF_BLADE_TF_VERSION as a string"
-#endif
-
-// Found in the file by tf_blade/runtime.py, before anything of it is loaded.
-extern "C" {
-__attribute__((visibility("default"))) extern const char tf_blade_tensorflow_version[];
-const char tf_blade_tensorflow_version[] = "TF_BLADE_BUILT_FOR_TENSORFLOW=" TF_BLADE_TF_VERSION ";";
-}
 
 namespace tf_blade {
 namespace {
@@ -37,10 +27,10 @@ std::string RunningTensorFlowVersion() {
 
 // Why the op must not be registered from here; empty when it can be.
 std::string WhyNot() {
-  const std::string running = RunningTensorFlowVersion();
-  if (!running.empty() && running != TF_BLADE_TF_VERSION) {
-    return absl::StrCat("libtf_blade.so was built for TensorFlow ", TF_BLADE_TF_VERSION, ", this is TensorFlow ",
-                        running, ": build tf_blade again in this environment");
+  const std::string built_for = TensorFlowBuiltFor(), running = RunningTensorFlowVersion();
+  if (!built_for.empty() && !running.empty() && running != built_for) {
+    return absl::StrCat("libtf_blade.so was built for TensorFlow ", built_for, ", this is TensorFlow ", running,
+                        ": build tf_blade again in this environment");
   }
   if (tensorflow::GetRegisteredKernelsForOp(kOpName).kernel_size() > 0) {
     return "BladeEngineOp is registered already: it is linked into this program, or another copy of libtf_blade.so is "

@@ -9,7 +9,7 @@ def py_test_folders(deps, data = [], library = None, settings = {}, extra = {}):
       deps: Python libraries that the tests import.
       data: files that the tests read.
       library: label of the op library; tests find it through TF_BLADE_LIBRARY.
-      settings: by folder, attributes of its target (timeout, shard_count, tags); "" stands for this package itself.
+      settings: by folder, attributes of its target (timeout, shard_count, tags, data, env); "" stands for this package itself.
       extra: by name, further targets: `tests` (files of this package), `flags` and `env`.
     """
     folders = {}
@@ -19,13 +19,14 @@ def py_test_folders(deps, data = [], library = None, settings = {}, extra = {}):
     for folder, tests in sorted(folders.items()):
         attributes = dict(settings.get(folder, {}))
         attributes.setdefault("timeout", "long")
+        env = dict(attributes.pop("env", {}), TF_BLADE_LIBRARY = "$(rootpath {})".format(library))
         native.py_test(
             name = (folder or "package") + "_test",
             srcs = [_RUNNER] + tests,
             main = _RUNNER,
             args = [native.package_name() + "/" + test for test in sorted(tests)],
-            data = data + [library],
-            env = {"TF_BLADE_LIBRARY": "$(rootpath {})".format(library)},
+            data = data + [library] + attributes.pop("data", []),
+            env = env,
             legacy_create_init = 0,
             python_version = "PY3",
             deps = deps,

@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "tensorflow/core/platform/threadpool.h"
+#include "tensorflow/core/platform/threadpool_interface.h"
 
 namespace tf_blade {
 
@@ -14,7 +16,33 @@ using tensorflow::Tensor;
 
 namespace {
 
-FunctionLibraryRuntime::Options MakeOptions(OpKernelContext* ctx) {
+using CpuWorkerThreads = tensorflow::DeviceBase::CpuWorkerThreads;
+
+// An intra-op pool in the form in which functions take one.
+class BorrowedPool : public tensorflow::thread::ThreadPoolInterface {
+ public:
+  explicit BorrowedPool(Eigen::ThreadPoolInterface* pool) : pool_(pool) {}
+  void Schedule(std::function<void()> task) override { pool_->Schedule(std::move(task)); }
+  void ScheduleWithHint(std::function<void()> task, int start, int end) override {
+    pool_->ScheduleWithHint(std::move(task), start, end);
+  }
+  int NumThreads() const override { return pool_->NumThreads(); }
+  int CurrentThreadId() const override { return pool_->CurrentThreadId(); }
+
+ private:
+  Eigen::ThreadPoolInterface* const pool_;
+};
+
+// The intra-op pool that the caller of this run has handed in; null where the device's own is used. A function does not
+// have it from its caller.
+std::shared_ptr<BorrowedPool> HandedPool(OpKernelContext* ctx) {
+  tensorflow::DeviceBase* const device = ctx->device();
+  const CpuWorkerThreads* const threads = device->tensorflow_cpu_worker_threads();
+  if (threads == nullptr || threads == device->UnderlyingDevice()->tensorflow_cpu_worker_threads()) return nullptr;
+  return std::make_shared<BorrowedPool>(threads->workers->AsEigenThreadPool());
+}
+
+FunctionLibraryRuntime::Options MakeOptions(OpKernelContext* ctx, BorrowedPool* handed) {
   FunctionLibraryRuntime::Options options(ctx->step_id());
   options.rendezvous = ctx->rendezvous();
   options.cancellation_manager = ctx->cancellation_manager();
@@ -22,6 +50,7 @@ FunctionLibraryRuntime::Options MakeOptions(OpKernelContext* ctx) {
   options.stats_collector = ctx->stats_collector();
   options.step_container = ctx->step_container();
   options.runner = ctx->runner();
+  options.user_intra_op_threadpool = handed;
   options.run_all_kernels_inline = ctx->run_all_kernels_inline();
   options.source_device = ctx->device()->name();
   return options;
@@ -86,8 +115,9 @@ void Fallback::Run(OpKernelContext* ctx, const InputSources& sources,
   arguments.reserve(sources.size());
   for (int i = 0; i < sources.size(); ++i) arguments.push_back(sources.Argument(ctx, i));
   const auto results = std::make_shared<std::vector<Tensor>>();
-  ctx->function_library()->Run(MakeOptions(ctx), handle, arguments, results.get(),
-                               [ctx, results, finished = std::move(finished)](const absl::Status& run_status) {
+  const std::shared_ptr<BorrowedPool> handed = HandedPool(ctx);
+  ctx->function_library()->Run(MakeOptions(ctx, handed.get()), handle, arguments, results.get(),
+                               [ctx, results, handed, finished = std::move(finished)](const absl::Status& run_status) {
                                  const absl::Status final_status =
                                      run_status.ok() ? SetOutputs(ctx, results.get()) : run_status;
                                  if (!final_status.ok()) ctx->SetStatus(final_status);

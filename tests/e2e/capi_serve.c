@@ -1,38 +1,16 @@
 // A server in C: loads the op library and a SavedModel through TensorFlow's C API and answers requests.
 //
 // usage: capi_serve LIBRARY SAVED_MODEL OUTPUT_OPERATION INPUT_OPERATION...
-// LIBRARY may be "-" for none: then the op is there if LD_PRELOAD names the library, and else it is not.
-// A request on standard input is ROWS COLUMNS and, for each input, ROWS x COLUMNS integers. The answer is a line with
-// the number of elements, and the elements, one a line. After the last request come the statistics.
-#define _GNU_SOURCE  // RTLD_DEFAULT
-#include <dlfcn.h>
+// LIBRARY may be "-" for none: then the op is there if it is linked in or LD_PRELOAD names the library, and else it is
+// not. A request on standard input is ROWS COLUMNS and, for each input, ROWS x COLUMNS integers. The answer is a line
+// with the number of elements, and the elements, one a line. After the last request come the statistics.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "tensorflow/c/c_api.h"
+#include "tests/native/capi.h"
 
 enum { kMaxInputs = 8 };
-
-static void check(TF_Status* status, const char* what) {
-  if (TF_GetCode(status) == TF_OK) return;
-  fprintf(stderr, "%s: code %d: %s\n", what, (int)TF_GetCode(status), TF_Message(status));
-  exit(1);
-}
-
-// "name:index"
-static TF_Output operation(TF_Graph* graph, char* name) {
-  char* colon = strchr(name, ':');
-  TF_Output output = {NULL, colon == NULL ? 0 : atoi(colon + 1)};
-  if (colon != NULL) *colon = '\0';
-  output.oper = TF_GraphOperationByName(graph, name);
-  if (output.oper == NULL) {
-    fprintf(stderr, "no operation %s\n", name);
-    exit(1);
-  }
-  return output;
-}
 
 static TF_Tensor* read_input(int64_t rows, int64_t columns) {
   const int64_t dims[2] = {rows, columns};
@@ -44,31 +22,11 @@ static TF_Tensor* read_input(int64_t rows, int64_t columns) {
   return tensor;
 }
 
-static void print_stats(const char* library) {
-  const int is_named = strcmp(library, "-") != 0;
-  void* handle = is_named ? dlopen(library, RTLD_NOW) : RTLD_DEFAULT;
-  if (!is_named && dlsym(handle, "tf_blade_runtime_stats_json") == NULL) {
-    puts("{}");
-    return;
-  }
-  char* (*stats)(void) =
-      is_named && handle == NULL ? NULL : (char* (*)(void))dlsym(handle, "tf_blade_runtime_stats_json");
-  void (*release)(char*) = is_named && handle == NULL ? NULL : (void (*)(char*))dlsym(handle, "tf_blade_free");
-  if (stats == NULL || release == NULL) exit(3);
-  char* text = stats();
-  puts(text);
-  release(text);
-}
-
 int main(int argc, char** argv) {
   const int num_inputs = argc - 4;
   if (num_inputs < 1 || num_inputs > kMaxInputs) return 2;
   TF_Status* status = TF_NewStatus();
-  TF_Library* library = NULL;
-  if (strcmp(argv[1], "-") != 0) {
-    library = TF_LoadLibrary(argv[1], status);
-    check(status, "TF_LoadLibrary");
-  }
+  TF_Library* library = load_op_library(argv[1]);
 
   TF_Graph* graph = TF_NewGraph();
   TF_SessionOptions* options = TF_NewSessionOptions();

@@ -2,6 +2,10 @@
 #ifndef TF_BLADE_TESTS_NATIVE_CAPI_H_
 #define TF_BLADE_TESTS_NATIVE_CAPI_H_
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE  // RTLD_DEFAULT
+#endif
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +45,33 @@ static inline TF_Buffer* read_file(const char* path) {
   TF_Buffer* buffer = TF_NewBufferFromString(data, (size_t)size);
   free(data);
   return buffer;
+}
+
+// The op library of the name; none for "-": then the op is in the program already, or it is nowhere.
+static inline TF_Library* load_op_library(const char* name) {
+  if (strcmp(name, "-") == 0) return NULL;
+  TF_Status* status = TF_NewStatus();
+  TF_Library* library = TF_LoadLibrary(name, status);
+  check(status, "TF_LoadLibrary");
+  TF_DeleteStatus(status);
+  return library;
+}
+
+// Prints the statistics of the op library, or of the op that is in the program for "-": "{}" where it is nowhere.
+static inline void print_stats(const char* name) {
+  const int is_named = strcmp(name, "-") != 0;
+  void* handle = is_named ? dlopen(name, RTLD_NOW) : RTLD_DEFAULT;
+  if (is_named && handle == NULL) exit(3);
+  char* (*stats)(void) = (char* (*)(void))dlsym(handle, "tf_blade_runtime_stats_json");
+  void (*release)(char*) = (void (*)(char*))dlsym(handle, "tf_blade_free");
+  if (is_named && (stats == NULL || release == NULL)) exit(3);
+  if (stats == NULL || release == NULL) {
+    puts("{}");
+    return;
+  }
+  char* text = stats();
+  puts(text);
+  release(text);
 }
 
 #endif  // TF_BLADE_TESTS_NATIVE_CAPI_H_

@@ -2,7 +2,6 @@
 //
 // usage: capi_load_run LIBRARY SAVED_MODEL INPUT_OPERATION OUTPUT_OPERATION ROWS COLUMNS
 // Reads ROWS x COLUMNS floats from standard input; prints the output's elements, one a line, then the statistics.
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -18,21 +17,10 @@ static TF_Tensor* read_input(int64_t rows, int64_t columns) {
   return tensor;
 }
 
-static void print_stats(const char* library) {
-  void* handle = dlopen(library, RTLD_NOW);
-  char* (*stats)(void) = handle == NULL ? NULL : (char* (*)(void))dlsym(handle, "tf_blade_runtime_stats_json");
-  void (*release)(char*) = handle == NULL ? NULL : (void (*)(char*))dlsym(handle, "tf_blade_free");
-  if (stats == NULL || release == NULL) exit(3);
-  char* text = stats();
-  puts(text);
-  release(text);
-}
-
 int main(int argc, char** argv) {
   if (argc != 7) return 2;
   TF_Status* status = TF_NewStatus();
-  TF_Library* library = TF_LoadLibrary(argv[1], status);
-  check(status, "TF_LoadLibrary");
+  TF_Library* library = load_op_library(argv[1]);
 
   TF_Graph* graph = TF_NewGraph();
   TF_SessionOptions* options = TF_NewSessionOptions();

@@ -1,0 +1,90 @@
+"""The op linked into a program: engines run there though nothing is loaded, and other workspaces can build it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+from absl.testing import absltest
+
+from tests.e2e import c_server, kit
+from tf_blade import runtime
+
+# Bazel builds it; pytest has none.
+_PROGRAM = os.environ.get("TF_BLADE_LINKED_SERVER", "")
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+@unittest.skipUnless(_PROGRAM, "Bazel builds the program: bazel test //tests:serving_test")
+class LinkedServerTest(absltest.TestCase):
+    def test_engines_run(self) -> None:
+        target, report = kit.optimized(c_server.MODEL)
+        requests = c_server.requests()
+        served = c_server.serve(Path(_PROGRAM).absolute(), target, requests)
+        self.assertEqual(served.status, 0, served.error)
+        self.assertLessEqual(c_server.largest_error(c_server.expected(requests), served.answers), kit.TOLERANCE)
+        clusters = served.stats["clusters"]
+        self.assertEqual([item["cluster"] for item in clusters], [item.name for item in report.clusters])
+        self.assertEqual([(item["engine_runs"], item["fallbacks"]) for item in clusters], [(len(requests), {})])
+
+    def test_without_the_op_the_model_is_refused(self) -> None:
+        target, _ = kit.optimized(c_server.MODEL)
+        program = c_server.build(Path(self.create_tempdir().full_path))
+        served = c_server.serve(program, target, c_server.requests())
+        self.assertEqual(served.status, 1)
+        self.assertIn("Op type not registered 'BladeEngineOp'", served.error)
+
+    def test_loading_the_library_beside_it_is_refused(self) -> None:
+        target, _ = kit.optimized(c_server.MODEL)
+        served = c_server.serve(Path(_PROGRAM).absolute(), target, c_server.requests(), library=runtime.library_path())
+        self.assertEqual(served.status, 1)
+        self.assertIn("BladeEngineOp is registered already: it is linked into this program", served.error)
+
+
+class ForeignWorkspaceTest(absltest.TestCase):
+    def analyze(self, *targets: str) -> tuple[int, str]:
+        """Analyzes targets in a workspace with TensorFlow Serving's names; gives status and messages."""
+        bazel = shutil.which("bazelisk") or shutil.which("bazel")
+        if bazel is None:
+            self.skipTest("there is no Bazel")
+        folder = Path(self.enter_context(tempfile.TemporaryDirectory(prefix="tf_blade_bazel_")))
+        shutil.copytree(_ROOT / "tests/serving/workspace", folder / "a/b/workspace")
+        # Its repositories stand beside it, as in the checkout.
+        (folder / "bazel").symlink_to(_ROOT / "bazel")
+        command = [bazel, f"--output_user_root={folder / 'output'}", "--max_idle_secs=5", "build", "--nobuild"]
+        command += [f"--override_repository=tf_blade={_ROOT}", "--check_visibility=false", *_debian_repositories()]
+        done = subprocess.run(
+            [*command, *targets],
+            cwd=folder / "a/b/workspace",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        subprocess.run([*command[:2], "shutdown"], cwd=folder / "a/b/workspace", check=False, capture_output=True)
+        return done.returncode, done.stderr
+
+    def test_model_servers(self) -> None:
+        edited = "//tensorflow_serving/model_servers:edited_model_server"
+        status, messages = self.analyze("@tf_blade//serving:tensorflow_model_server", edited)
+        self.assertEqual(status, 0, messages)
+
+
+def _debian_repositories() -> list[str]:
+    """Debian's Bazel fetches nothing: what it needs for C++ comes from its packages (bazel/offline.bzl)."""
+    if not Path("/usr/share/bazel/rules").is_dir():
+        return []
+    return [
+        f"--override_repository=rules_cc={_ROOT / 'bazel/third_party/rules_cc'}",
+        f"--override_repository=remote_coverage_tools={_ROOT / 'bazel/third_party/remote_coverage_tools'}",
+        "--override_repository=rules_java=/usr/share/bazel/rules/java",
+        "--override_repository=rules_proto=/usr/share/bazel/rules/proto",
+        "--override_repository=platforms=/usr/share/bazel/tools/platforms",
+    ]
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -14,6 +14,6 @@ const char tf_blade_tensorflow_version[] = "TF_BLADE_BUILT_FOR_TENSORFLOW=" TF_B
 
 namespace tf_blade {
 
-std::string TensorFlowBuiltFor() { return TF_BLADE_TF_VERSION; }
+const char* TensorFlowBuiltFor() { return TF_BLADE_TF_VERSION; }
 
 }  // namespace tf_blade

@@ -3,6 +3,6 @@
 
 namespace tf_blade {
 
-std::string TensorFlowBuiltFor() { return ""; }
+const char* TensorFlowBuiltFor() { return ""; }
 
 }  // namespace tf_blade

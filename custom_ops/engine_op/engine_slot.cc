@@ -8,6 +8,7 @@
 #include "custom_ops/engine_op/metrics.h"
 #include "custom_ops/runtime/environment.h"
 #include "custom_ops/runtime/one_in.h"
+#include "custom_ops/runtime/parallel.h"
 #include "tensorflow/core/platform/logging.h"
 
 namespace tf_blade {
@@ -196,7 +197,11 @@ Served EngineSlot::Run(tensorflow::OpKernelContext* ctx, CallContext& call, cons
                        ShadowedCall* shadowed) {
   TensorFlowHost& host = call.host;
   host.Begin(ctx, &engine_->signature, nullptr);
-  Outcome outcome = engine_->engine->Run(host, state.state.get(), call.inputs.views());
+  Outcome outcome;
+  {
+    const ActiveCall active;
+    outcome = engine_->engine->Run(host, state.state.get(), call.inputs.views());
+  }
   if (faults_ > 0 && Chosen(number_.fetch_add(1, std::memory_order_relaxed), faults_)) {
     outcome = Outcome::kInvalid;
     host.SetError("a fault was injected (TF_BLADE_FAULTS)");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -15,6 +16,27 @@ constexpr int64_t kMinParallelNs = 16000;
 constexpr int64_t kMinPartNs = 6000;
 constexpr int64_t kPartsPerThread = 4;
 constexpr int kSpins = 4000;
+
+// Between two requests of a crowd a call is alone for a moment. It must not wake threads that the next request needs.
+constexpr int64_t kCrowdNs = 500000;
+
+// In the process: sessions have cores in common even where they have pools of their own.
+std::atomic<int> active_calls{0};
+// Of the last calls that were not alone: how many there were, and until when that counts.
+std::atomic<int> crowd{1};
+std::atomic<int64_t> crowd_until_ns{0};
+
+int64_t NowNs() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+// How many calls share the threads.
+int Sharers() {
+  const int now = active_calls.load(std::memory_order_relaxed);
+  if (now != 1 || crowd_until_ns.load(std::memory_order_relaxed) < NowNs()) return std::max(1, now);
+  return crowd.load(std::memory_order_relaxed);
+}
 
 void Pause() {
 #if defined(__x86_64__)
@@ -103,11 +125,21 @@ class LoopJob {
 
 }  // namespace
 
+ActiveCall::ActiveCall() {
+  const int now = active_calls.fetch_add(1, std::memory_order_relaxed) + 1;
+  if (now == 1) return;
+  crowd.store(now, std::memory_order_relaxed);
+  crowd_until_ns.store(NowNs() + kCrowdNs, std::memory_order_relaxed);
+}
+
+ActiveCall::~ActiveCall() { active_calls.fetch_sub(1, std::memory_order_relaxed); }
+
 void ParallelFor(ThreadPool& pool, int64_t total, int64_t cost_ns, Host::LoopBody body, void* arg) {
   if (total <= 0) return;
   int64_t work;
   if (__builtin_mul_overflow(total, std::max<int64_t>(cost_ns, 1), &work)) work = INT64_MAX;
-  const int64_t threads = std::min<int64_t>({pool.NumThreads(), total, work / kMinPartNs});
+  int64_t threads = std::min<int64_t>({pool.NumThreads(), total, work / kMinPartNs});
+  if (threads > 1 && work >= kMinParallelNs) threads = std::min<int64_t>(threads, pool.NumThreads() / Sharers());
   if (threads <= 1 || work < kMinParallelNs) {
     body(arg, 0, total);
     return;

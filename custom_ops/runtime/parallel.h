@@ -17,6 +17,16 @@ class ThreadPool {
   virtual void Schedule(std::function<void()> task) = 0;
 };
 
+// A call of an engine, as long as it runs. Calls at the same time share the threads: each one's loops use its share, so
+// that as many calls as there are threads keep to themselves, and none wakes threads that work for others.
+class ActiveCall {
+ public:
+  ActiveCall();
+  ~ActiveCall();
+  ActiveCall(const ActiveCall&) = delete;
+  ActiveCall& operator=(const ActiveCall&) = delete;
+};
+
 // Calls body(arg, begin, end) over a partition of [0, total) and returns when all of it is done. The caller works too
 // and waits only for parts that a pool thread has begun, so a busy pool delays nobody and nothing can deadlock. Loops
 // of little work (total * cost_ns nanoseconds) run in the caller alone.

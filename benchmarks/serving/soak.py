@@ -45,6 +45,7 @@ class Outcome:
     Attributes:
         settled_bytes: resident memory after the first minute; 0 in shorter runs.
         last_bytes: at the end, median of ten seconds.
+        resident_mb: each minute, from the beginning on.
         fallbacks: calls that TensorFlow served, by reason.
     """
 
@@ -56,6 +57,7 @@ class Outcome:
     settled_bytes: int = 0
     last_bytes: int = 0
     engine_runs: int = 0
+    resident_mb: list[int] = dataclasses.field(default_factory=list)
     fallbacks: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @property
@@ -167,6 +169,8 @@ class _Soak:
         while time.monotonic() - begin < seconds:
             time.sleep(min(1.0, seconds / 10))
             samples.append(resident_bytes())
+            if time.monotonic() - begin >= 60 * len(self.outcome.resident_mb):
+                self.outcome.resident_mb.append(samples[-1] >> 20)
             if time.monotonic() - begin >= _SETTLED_S and not self.outcome.settled_bytes:
                 self.outcome.settled_bytes = max(samples[-10:])
         return samples

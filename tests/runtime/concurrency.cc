@@ -126,6 +126,38 @@ struct Item {
   std::atomic<int> users{0};
 };
 
+void TestCallsAtTheSameTimeShareTheThreads() {
+  class Counting : public tf_blade::ThreadPool {
+   public:
+    int NumThreads() const override { return 4; }
+    void Schedule(std::function<void()> task) override {
+      ++tasks;
+      task();
+    }
+    int tasks = 0;
+  };
+  const auto woken = [] {
+    Counting pool;
+    std::vector<int> counts(64, 0);
+    ParallelFor(pool, 64, 100000, Increment, &counts);
+    Expect(counts == std::vector<int>(64, 1), "each index once");
+    return pool.tasks;
+  };
+  {
+    const tf_blade::ActiveCall one;
+    Expect(woken() == 3, "a call alone has all threads");
+    {
+      const tf_blade::ActiveCall two;
+      Expect(woken() == 1, "two calls have half of them each");
+      const tf_blade::ActiveCall three, four;
+      Expect(woken() == 0, "as many calls as threads keep to themselves");
+    }
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  const tf_blade::ActiveCall later;
+  Expect(woken() == 3, "a call after a crowd is alone again");
+}
+
 void TestSlotPoolGivesAnObjectToOneUserAtATime() {
   tf_blade::SlotPool<Item, 3> pool;
   std::atomic<bool> shared{false};
@@ -410,6 +442,7 @@ int main(int argc, char** argv) {
   }
   TestParallelForCoversTheRange();
   TestParallelForDoesNotWaitForABusyPool();
+  TestCallsAtTheSameTimeShareTheThreads();
   TestThreadsBeginFarApart();
   TestLittleWorkStaysInTheCaller();
   TestSlotPoolGivesAnObjectToOneUserAtATime();

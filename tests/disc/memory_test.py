@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Callable
 
 from absl.testing import absltest, parameterized
 
@@ -21,15 +22,14 @@ def _dim(rng: random.Random, depth: int = 2) -> Dim:
     if depth == 0 or rng.random() < 0.2:
         return rng.choice([*_SYMBOLS, rng.randrange(1, 300)])
     a, b = _dim(rng, depth - 1), _dim(rng, depth - 1)
-    return rng.choice(
-        [
-            lambda: symbolic.mul(a, b),
-            lambda: symbolic.add(a, b),
-            lambda: symbolic.maximum(a, b),
-            lambda: symbolic.ceildiv(a, rng.randrange(2, 5)),
-            lambda: symbolic.maximum(symbolic.sub(a, rng.randrange(1, 4)), 0),
-        ]
-    )()
+    makers: list[Callable[[], symbolic.Dim]] = [
+        lambda: symbolic.mul(a, b),
+        lambda: symbolic.add(a, b),
+        lambda: symbolic.maximum(a, b),
+        lambda: symbolic.ceildiv(a, rng.randrange(2, 5)),
+        lambda: symbolic.maximum(symbolic.sub(a, rng.randrange(1, 4)), 0),
+    ]
+    return rng.choice(makers)()
 
 
 def _lifetimes(rng: random.Random) -> list[Lifetime]:
@@ -58,12 +58,12 @@ class MemoryTest(parameterized.TestCase):
         for values in [dict.fromkeys(map(str, _SYMBOLS), 0), *(_values(rng) for _ in range(6))]:
             begins, total = arena.offsets(values)
             spans = []
-            for item, place in zip(lifetimes, arena.of, strict=True):
+            for item, index in zip(lifetimes, arena.of, strict=True):
                 size = symbolic.evaluate(item.bytes_, values)
                 self.assertGreaterEqual(size, 0)
-                self.assertEqual(begins[place] % memory.ALIGNMENT, 0)
-                self.assertLessEqual(begins[place] + size, total)
-                spans.append((item, begins[place], begins[place] + size))
+                self.assertEqual(begins[index] % memory.ALIGNMENT, 0)
+                self.assertLessEqual(begins[index] + size, total)
+                spans.append((item, begins[index], begins[index] + size))
             for (a, a_begin, a_end), (b, b_begin, b_end) in itertools.combinations(spans, 2):
                 if a.first <= b.last and b.first <= a.last and a_end > a_begin and b_end > b_begin:
                     self.assertTrue(a_end <= b_begin or b_end <= a_begin, f"{a} and {b} for {values}")

@@ -128,7 +128,6 @@ class Recorder:
         run, tail = run.split("\n}\n", 1)
         lines: list[str] = []
         block: list[str] | None = None
-        slots = re.findall(r"^  int64_t offsets\[(\d+)\];$", run, re.M)
         for line in run.split("\n"):
             called = re.match(r"  code = (step\d+)\(", line)
             if called and len(self.entries) < _MOST_CALLS:
@@ -142,9 +141,6 @@ class Recorder:
                 block.append(line)
             else:
                 lines.append(line)
-                if line.startswith("  if (arena == nullptr)") and slots:
-                    after = f"i + 1 < {slots[0]} ? offsets[i + 1] : arena_bytes"
-                    lines.append(f"  const auto offsets_end = [&](int64_t i) {{ return {after}; }};")
         return f"{head}{_RUN}" + "\n".join(lines) + "\n}\n" + tail
 
     def _counted(self, block: Sequence[str], body: Sequence[str], about: dict[str, str], run: str) -> list[str]:
@@ -173,8 +169,8 @@ class Recorder:
 
 def _bytes(text: str, run: str, *, gathers: bool) -> str:
     """An expression of the bytes of the buffers that statements name; tables that are gathered from are left out."""
-    slots = sorted({int(slot) for slot in re.findall(r"arena \+ offsets\[(\d+)\]", text)})
-    terms = [f"(offsets_end({slot}) - offsets[{slot}])" for slot in slots]
+    places = sorted(set(re.findall(r"(arena\d*)_offsets\[(\d+)\]", text)))
+    terms = [f"{arena}_sizes[{place}]" for arena, place in places]
     if not gathers:
         terms += [f"profile::bytes(inputs[{i}])" for i in sorted(set(re.findall(r"inputs\[(\d+)\]", text)))]
     for number in sorted(set(re.findall(r"\boutput(\d+)\b", text))):

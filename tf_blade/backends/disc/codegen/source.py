@@ -208,13 +208,15 @@ class SourceWriter:
     def _offsets(self, arena: Arena, name: str) -> list[str]:
         """Where an arena's places begin; computed by a loop over tables, since there may be hundreds."""
         count = len(arena.places)
+        sizes = ", ".join(self.table.c(place.bytes_) for place in arena.places)
         if all(isinstance(place.bytes_, int) for place in arena.places):
             begins, size = arena.offsets({})
             return [
                 f"  static const int64_t {name}_offsets[] = {{{', '.join(map(str, begins))}}};",
                 f"  const int64_t {name}_bytes = {size};",
+                # For those who read the text: the benchmarks' counters.
+                f"  [[maybe_unused]] static const int64_t {name}_sizes[] = {{{sizes}}};",
             ]
-        sizes = ", ".join(self.table.c(place.bytes_) for place in arena.places)
         below = ", ".join(str(item) for place in arena.places for item in (len(place.below), *place.below))
         return [
             f"  const int64_t {name}_sizes[] = {{{sizes}}};",

@@ -84,7 +84,8 @@ class Pool : public tf_blade::ThreadPool {
   void Close() { closed_ = true; }
   void Work(int thread) {
     while (scheduled_ < thread) {
-      if (closed_) return;
+      // In this order: nothing is scheduled after it is closed.
+      if (closed_ && scheduled_ < thread) return;
       _mm_pause();
     }
     tasks_[thread]();

@@ -31,6 +31,9 @@ int64_t NowNs() {
       .count();
 }
 
+// The call that this thread is in.
+thread_local ActiveCall* current_call = nullptr;
+
 // How many calls share the threads.
 int Sharers() {
   const int now = active_calls.load(std::memory_order_relaxed);
@@ -125,21 +128,32 @@ class LoopJob {
 
 }  // namespace
 
-ActiveCall::ActiveCall() {
+ActiveCall::ActiveCall() : outer_(current_call) { current_call = this; }
+
+ActiveCall::~ActiveCall() {
+  current_call = outer_;
+  if (joined_) active_calls.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void ActiveCall::Join() {
+  if (joined_) return;
+  joined_ = true;
   const int now = active_calls.fetch_add(1, std::memory_order_relaxed) + 1;
   if (now == 1) return;
   crowd.store(now, std::memory_order_relaxed);
   crowd_until_ns.store(NowNs() + kCrowdNs, std::memory_order_relaxed);
 }
 
-ActiveCall::~ActiveCall() { active_calls.fetch_sub(1, std::memory_order_relaxed); }
-
 void ParallelFor(ThreadPool& pool, int64_t total, int64_t cost_ns, Host::LoopBody body, void* arg) {
   if (total <= 0) return;
   int64_t work;
   if (__builtin_mul_overflow(total, std::max<int64_t>(cost_ns, 1), &work)) work = INT64_MAX;
   int64_t threads = std::min<int64_t>({pool.NumThreads(), total, work / kMinPartNs});
-  if (threads > 1 && work >= kMinParallelNs) threads = std::min<int64_t>(threads, pool.NumThreads() / Sharers());
+  if (threads > 1 && work >= kMinParallelNs) {
+    if (current_call != nullptr) current_call->Join();
+    const int sharers = Sharers();
+    threads = std::min<int64_t>(threads, (pool.NumThreads() + sharers - 1) / sharers);
+  }
   if (threads <= 1 || work < kMinParallelNs) {
     body(arg, 0, total);
     return;

@@ -17,14 +17,23 @@ class ThreadPool {
   virtual void Schedule(std::function<void()> task) = 0;
 };
 
-// A call of an engine, as long as it runs. Calls at the same time share the threads: each one's loops use its share, so
-// that as many calls as there are threads keep to themselves, and none wakes threads that work for others.
+// A call of an engine in this thread, as long as it runs. Calls at the same time share the threads: each one's loops
+// use its share, rounded up, so that as many calls as there are threads keep to themselves, and none wakes threads that
+// work for others. A call counts, in the whole process, from its first loop that is long enough for several threads;
+// one that is alone again after others gets all threads half a millisecond later.
 class ActiveCall {
  public:
   ActiveCall();
   ~ActiveCall();
   ActiveCall(const ActiveCall&) = delete;
   ActiveCall& operator=(const ActiveCall&) = delete;
+
+  // From here on it takes its share.
+  void Join();
+
+ private:
+  ActiveCall* const outer_;
+  bool joined_ = false;
 };
 
 // Calls body(arg, begin, end) over a partition of [0, total) and returns when all of it is done. The caller works too

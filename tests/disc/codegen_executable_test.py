@@ -19,9 +19,9 @@ from tf_blade.backends.disc.ir.builder import Builder
 from tf_blade.backends.disc.ir.values import Constraint, Module
 from tf_blade.dtypes import DType
 from tf_blade.errors import BuildFailure
-from tf_blade.symbolic import symbol, value_symbol
+from tf_blade.symbolic import floordiv, mul, symbol, value_symbol
 
-B, S = symbol("b"), symbol("s")
+B, S, N = symbol("b"), symbol("s"), symbol("n")
 
 
 def guarded_module() -> Module:
@@ -92,6 +92,36 @@ class GuardTest(absltest.TestCase):
         runner = LoadedExecutable(codegen_kit.build(module), parameters=module.parameters, results=module.results)
         with self.assertRaises(OutOfMemory):
             runner.run([np.ones((2, 3), np.float32)], fail_alloc=True)
+
+
+class MemoryTest(absltest.TestCase):
+    def test_what_is_copied_at_the_end_is_alive_until_then(self) -> None:
+        """A result that is a view of a size found at run time has no output to be computed into."""
+        b = Builder()
+        x = b.parameter(DType.FLOAT, (B, 8))
+        w = b.parameter(DType.FLOAT, (8, 8))
+        y = b.elementwise("exp", x)
+        count = b.late_dim("count")
+        (found,) = b.find("where", (b.binary("greater", x, b.elementwise("neg", x)),), (count,))
+        view = b.reshape(y, (count, floordiv(mul(8, B), count)))
+        module = b.module("view", [view, b.dot(b.dot(b.dot(x, w), w), w), found])
+        image = codegen_kit.build(module)
+        rows = np.abs(np.random.default_rng(0).normal(size=(4, 8))).astype(np.float32) * [1, -1, 1, -1, 1, -1, 1, -1]
+        rows = rows.astype(np.float32)
+        runner = LoadedExecutable(image, parameters=module.parameters, results=module.results)
+        got, *_ = runner.run([rows, np.eye(8, dtype=np.float32)])
+        np.testing.assert_allclose(got, np.exp(rows).reshape(16, 2), rtol=1e-6)
+
+    def test_sizes_beyond_memory_are_refused_where_no_input_has_elements(self) -> None:
+        b = Builder()
+        x, y = b.parameter(DType.FLOAT, (B, N)), b.parameter(DType.FLOAT, (S, N))
+        module = b.module("empty", [b.elementwise("exp", b.dot(x, y, transpose_b=True))])
+        runner = LoadedExecutable(codegen_kit.build(module), parameters=module.parameters, results=module.results)
+        (small,) = runner.run([np.zeros((2, 0), np.float32), np.zeros((3, 0), np.float32)])
+        np.testing.assert_array_equal(small, np.ones((2, 3), np.float32))
+        for rows, columns in ((2**31, 2**30), (2**31, 2**31), (2**60, 1), (2**60, 16)):
+            with self.subTest(rows=rows, columns=columns), self.assertRaisesRegex(GuardRefused, "beyond memory"):
+                runner.run([np.zeros((rows, 0), np.float32), np.zeros((columns, 0), np.float32)])
 
 
 class WeightsTest(absltest.TestCase):

@@ -147,9 +147,12 @@ void TestCallsAtTheSameTimeShareTheThreads() {
     const tf_blade::ActiveCall one;
     Expect(woken() == 3, "a call alone has all threads");
     {
-      const tf_blade::ActiveCall two;
-      Expect(woken() == 1, "two calls have half of them each");
-      const tf_blade::ActiveCall three, four;
+      const tf_blade::ActiveCall serial;
+      tf_blade::ActiveCall two;
+      Expect(woken() == 1, "two calls have half of them each; one that has no long loop does not count");
+      tf_blade::ActiveCall three;
+      Expect(woken() == 1, "shares are rounded up");
+      tf_blade::ActiveCall four;
       Expect(woken() == 0, "as many calls as threads keep to themselves");
     }
   }

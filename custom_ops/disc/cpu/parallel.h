@@ -34,8 +34,11 @@ class Scratch {
     if (memory_ != nullptr) ral_->release(ral_->context, memory_);
   }
 
-  // Called once. NULL when memory is out.
-  void* allocate(int64_t bytes) { return memory_ = ral_->alloc(ral_->context, static_cast<size_t>(max64(bytes, 1))); }
+  // Called once. NULL when memory is out, or the size is one that overflowed.
+  void* allocate(int64_t bytes) {
+    if (bytes < 0) return nullptr;
+    return memory_ = ral_->alloc(ral_->context, static_cast<size_t>(max64(bytes, 1)));
+  }
 
  private:
   const BladeRal* const ral_;
@@ -50,6 +53,7 @@ class ScratchPool {
 
   // Called once. Returns false when memory is out.
   bool allocate(int64_t bytes_each) {
+    if (bytes_each < 0 || bytes_each > (int64_t{1} << 62) / threads_) return false;
     bytes_each_ = round_up(max64(bytes_each, 1), 64);
     const int64_t flags = round_up(threads_ * static_cast<int64_t>(sizeof(int32_t)), 64);
     used_ = static_cast<int32_t*>(memory_.allocate(flags + threads_ * bytes_each_));

@@ -38,9 +38,10 @@ BLADE_ALWAYS_INLINE int64_t bcast(int64_t a, int64_t b) { return a == 1 ? b : a;
 BLADE_ALWAYS_INLINE int64_t aligned(int64_t bytes) { return (bytes + 63) & ~int64_t{63}; }
 
 // Where an arena's places begin: each where the highest of those below it ends. `below` has for each place how many
-// these are and their numbers, which are smaller than its own. Gives the arena's size.
+// these are and their numbers, which are smaller than its own. Gives the arena's size; -1 where that is beyond memory.
 BLADE_NOINLINE inline int64_t stack_places(const int64_t* sizes, const int32_t* below, int64_t count,
                                            int64_t* offsets) {
+  constexpr int64_t kMost = int64_t{1} << 62;
   int64_t total = 0;
   for (int64_t i = 0; i < count; ++i) {
     int64_t begin = 0;
@@ -48,6 +49,7 @@ BLADE_NOINLINE inline int64_t stack_places(const int64_t* sizes, const int32_t* 
       begin = max64(begin, offsets[*below] + aligned(sizes[*below]));
     }
     offsets[i] = begin;
+    if (sizes[i] < 0 || sizes[i] > kMost || begin > kMost) return -1;
     total = max64(total, begin + aligned(sizes[i]));
   }
   return total;

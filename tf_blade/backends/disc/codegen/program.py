@@ -138,8 +138,13 @@ class Layout:
     places: dict[Argument, tuple[int, int]]
 
 
-def lifetimes(program: Program, elsewhere: Collection[Value]) -> dict[Argument, Lifetime]:
-    """The buffers of a program that are not kept elsewhere (inputs, outputs, state)."""
+def lifetimes(
+    program: Program, elsewhere: Collection[Value], to_end: Collection[Value] = ()
+) -> dict[Argument, Lifetime]:
+    """The buffers of a program that are not kept elsewhere (inputs, outputs, state).
+
+    Those in `to_end` are read once more after all calls.
+    """
     spans: dict[Argument, list[int]] = {}
     sizes: dict[Argument, Dim] = {}
     for step, call in enumerate(program.calls):
@@ -153,14 +158,16 @@ def lifetimes(program: Program, elsewhere: Collection[Value]) -> dict[Argument, 
             else:
                 sizes[item] = dim_mul(num_elements(item.shape), item.dtype.size)
             span = spans.setdefault(item, [step, step])
-            span[1] = step
+            span[1] = len(program.calls) if item in to_end else step
     return {item: Lifetime(sizes[item], first, last) for item, (first, last) in spans.items()}
 
 
-def lay_out(program: Program, elsewhere: Collection[Value], stage_of: Callable[[Dim], int]) -> Layout:
-    """Plans memory for the buffers of a program that are not kept elsewhere."""
+def lay_out(
+    program: Program, elsewhere: Collection[Value], stage_of: Callable[[Dim], int], to_end: Collection[Value] = ()
+) -> Layout:
+    """Plans memory for the buffers of a program that are not kept elsewhere; see `lifetimes`."""
     stages: dict[int, dict[Argument, Lifetime]] = {}
-    for item, life in lifetimes(program, elsewhere).items():
+    for item, life in lifetimes(program, elsewhere, to_end).items():
         stages.setdefault(stage_of(life.bytes_), {})[item] = life
     arenas = {stage: arrange(list(found.values())) for stage, found in stages.items()}
     places = {

@@ -77,7 +77,9 @@ class SourceWriter:
         shapes = [value.shape for op in self.module.all_ops() for value in op.results]
         dynamic = dict.fromkeys(dim for shape in shapes for dim in shape if not isinstance(dim, int))
         sized = {symbol for value in self.module.parameters for symbol in free_symbols(value.shape)}
-        computed = [shape for shape in dict.fromkeys(shapes) if not sized.issuperset(free_symbols(shape))]
+        # A parameter without elements may have any other dimensions, so it proves no product of them possible.
+        given = {value.shape for value in self.module.parameters}
+        computed = [shape for shape in dict.fromkeys(shapes) if free_symbols(shape) and shape not in given]
         elements = [symbol for symbol in free_symbols(list(dynamic)) if symbol not in sized]
         for dim in [*dynamic, *elements]:
             self.table.field(dim)
@@ -108,7 +110,8 @@ class SourceWriter:
         outputs = self._outputs()
         kept = {item for item in self.state if isinstance(item, Value)}
         self.within, copies = nested.find(self.run, self._early(outputs), kept)
-        layout = lay_out(self.run, {*outputs, *self.within, *kept}, lambda dim: self.stages.of((dim,)))
+        copied = {self.run.resolve(value) for value in self.module.results} - set(outputs)
+        layout = lay_out(self.run, {*outputs, *self.within, *kept}, lambda dim: self.stages.of((dim,)), copied)
         self.scratch = add(*(add(arena.most(), ALIGNMENT) for arena in layout.arenas.values()))
         lines = [
             "int32_t run(const BladeRal* ral, const void* state_pointer, const BladeTensor* inputs) {",
@@ -200,6 +203,7 @@ class SourceWriter:
         name = self._arena_name(stage)
         return [
             *self._offsets(arena, name),
+            f"  if ({name}_bytes < 0) return BLADE_NO_MEMORY;",
             f"  void* const {name}_memory = ral->alloc(ral->context, static_cast<size_t>({name}_bytes) + 64);",
             f"  char* const {name} = static_cast<char*>({name}_memory);",
             f"  if ({name} == nullptr) return BLADE_NO_MEMORY;",

@@ -98,12 +98,12 @@ class Stages:
         Args:
             stage: the checks of this one.
             elements: symbols that are elements of tensors, used as sizes.
-            shapes: those that such symbols are in.
+            shapes: those of computed values.
         """
         texts = [self._table.c(symbol, "") for symbol in elements if self.of((symbol,)) == stage]
         tests = [f"{text} > INT64_C({MAX_SIZE})" for text in texts]
         for shape in shapes:
-            if self.of(shape) == stage and len(shape) > 1:
+            if self.of(shape) == stage:
                 product = " * ".join(self._table.c(dim, "") for dim in shape)
                 tests.append(f"1.0 * {product} > {MAX_ELEMENTS}")
         return [f'  if ({test}) return "a size beyond memory";' for test in tests]

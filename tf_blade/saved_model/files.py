@@ -193,9 +193,12 @@ def _publish(temporary: Path, dst: Path, *, overwrite: bool) -> None:
         except BaseException:
             former.rename(dst)
             raise
-    finally:
-        if dst.exists():
-            shutil.rmtree(former, ignore_errors=True)
+    except BaseException:
+        # It is empty, or gone; or it holds the former model, which could not be put back and must stay.
+        with contextlib.suppress(OSError):
+            former.rmdir()
+        raise
+    shutil.rmtree(former, ignore_errors=True)
 
 
 def _exchange(a: Path, b: Path) -> bool:

@@ -47,6 +47,10 @@ std::string DamageOf(const NodeDef& call) {
 }
 
 bool IsCompiled(const AttrMap& attrs) {
+  // The marks of XLA's older interface.
+  for (const char* mark : {"_xla_compile_id", "_tpu_replicate"}) {
+    if (attrs.count(mark) > 0) return true;
+  }
   const AttrValue* const compiled = FindAttr(attrs, "_XlaMustCompile", AttrValue::kB);
   return compiled != nullptr && compiled->b();
 }

@@ -57,10 +57,18 @@ bool HasAccelerator(const tensorflow::DeviceSet* devices) {
   return false;
 }
 
+// Whether TensorFlow may put nodes on devices of other processes, which need not have the engine op.
+bool HasRemoteDevice(const tensorflow::DeviceSet* devices) {
+  if (devices == nullptr) return false;
+  const auto& all = devices->devices();
+  return std::any_of(all.begin(), all.end(), [](const tensorflow::Device* device) { return !device->IsLocal(); });
+}
+
 // What one run of the pass knows of the place that calls are in.
 struct Place {
   bool disabled = false;
   bool has_accelerator = false;
+  bool has_remote_device = false;
 
   // The engine op has a kernel for CPUs only. Where there are other devices, TensorFlow chooses, unless the model does.
   bool IsForCpu(const std::string& device) const {
@@ -69,6 +77,14 @@ struct Place {
     return name.has_type ? name.type == tensorflow::DEVICE_CPU : !has_accelerator;
   }
 };
+
+Place PlaceOf(const GraphOptimizationPassOptions& options) {
+  Place place;
+  place.disabled = pauses.load() > 0 || DisabledByEnvironment();
+  place.has_accelerator = HasAccelerator(options.device_set);
+  place.has_remote_device = HasRemoteDevice(options.device_set);
+  return place;
+}
 
 void CountPortableCall(PortableCall result) {
   RegisterMetrics();  // no engine op may ever be made that would do it
@@ -84,7 +100,7 @@ PortableCall Decide(const Place& place, const NodeDef& call, bool is_compiled) {
   }
   if (place.disabled) return PortableCall::kDisabled;
   if (is_compiled || IsCompiled(call.attr())) return PortableCall::kCompiled;
-  return place.IsForCpu(call.device()) ? PortableCall::kEngine : PortableCall::kDevice;
+  return !place.has_remote_device && place.IsForCpu(call.device()) ? PortableCall::kEngine : PortableCall::kDevice;
 }
 
 void MoveEdges(Graph* graph, Node* from, Node* to) {
@@ -125,6 +141,24 @@ void ReplaceInGraph(const Place& place, bool is_compiled, Graph* graph) {
   }
 }
 
+// The functions that a node names.
+std::vector<std::string> FunctionsOf(const NodeDef& node) {
+  std::vector<std::string> names = {node.op()};
+  for (const auto& [unused, value] : node.attr()) {
+    if (value.has_func()) names.push_back(value.func().name());
+    for (const auto& function : value.list().func()) names.push_back(function.name());
+  }
+  return names;
+}
+
+// Adds a function, where it is one, with all that it calls.
+void AddReachable(const FunctionLibraryDefinition& library, const std::string& name, std::set<std::string>* names) {
+  const auto record = library.FindRecord(name);
+  if (record == nullptr || !names->insert(name).second) return;
+  const std::vector<std::string> callees = library.ReachableDefinitions(record->fdef()).ListFunctionNames();
+  names->insert(callees.begin(), callees.end());
+}
+
 // Functions that XLA compiles, with all that they call.
 class CompiledFunctions {
  public:
@@ -132,29 +166,19 @@ class CompiledFunctions {
     for (const std::string& name : library.ListFunctionNames()) {
       const auto record = library.FindRecord(name);
       if (record == nullptr) continue;
-      if (IsCompiled(record->fdef().attr())) Add(name);
-      for (const NodeDef& node : record->fdef().node_def()) AddCallee(node);
+      if (IsCompiled(record->fdef().attr())) AddReachable(library_, name, &names_);
+      for (const NodeDef& node : record->fdef().node_def()) AddCallees(node);
     }
     if (graph == nullptr) return;
-    for (const Node* node : graph->op_nodes()) AddCallee(node->def());
+    for (const Node* node : graph->op_nodes()) AddCallees(node->def());
   }
 
   bool Contain(const std::string& name) const { return names_.count(name) > 0; }
 
  private:
-  void AddCallee(const NodeDef& node) {
+  void AddCallees(const NodeDef& node) {
     if (!IsCompiled(node.attr())) return;
-    Add(node.op());
-    const auto function = node.attr().find("f");
-    if (function != node.attr().end()) Add(function->second.func().name());
-  }
-
-  void Add(const std::string& name) {
-    const auto record = library_.FindRecord(name);
-    if (record == nullptr) return;
-    names_.insert(name);
-    const std::vector<std::string> callees = library_.ReachableDefinitions(record->fdef()).ListFunctionNames();
-    names_.insert(callees.begin(), callees.end());
+    for (const std::string& name : FunctionsOf(node)) AddReachable(library_, name, &names_);
   }
 
   const FunctionLibraryDefinition& library_;
@@ -187,7 +211,8 @@ absl::Status ReplaceInFunctions(const Place& place, const Graph* graph, Function
       if (decision == PortableCall::kEngine) calls.insert(node.name());
     }
     if (calls.empty()) continue;
-    const absl::Status status = library->ReplaceFunction(name, WithEngines(record->fdef(), calls));
+    const absl::Status status =
+        library->ReplaceFunction(name, WithEngines(record->fdef(), calls), record->stack_traces());
     if (!status.ok()) return status;
   }
   return absl::OkStatus();
@@ -196,7 +221,7 @@ absl::Status ReplaceInFunctions(const Place& place, const Graph* graph, Function
 class PortablePass : public tensorflow::GraphOptimizationPass {
  public:
   absl::Status Run(const GraphOptimizationPassOptions& options) override {
-    const Place place{pauses.load() > 0 || DisabledByEnvironment(), HasAccelerator(options.device_set)};
+    const Place place = PlaceOf(options);
     Graph* const graph = options.graph == nullptr ? nullptr : options.graph->get();
     if (options.flib_def != nullptr) {
       const absl::Status status = ReplaceInFunctions(place, graph, options.flib_def);

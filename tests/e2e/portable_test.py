@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,44 @@ held()
 print(cluster["engine_runs"], cluster["fallbacks"])
 """
 
+# A task of a cluster, without the library.
+_TASK = """
+import sys
+import tensorflow as tf
+cluster = tf.train.ClusterSpec({"worker": sys.argv[1:]})
+tf.distribute.Server(cluster, job_name="worker", task_index=1).join()
+"""
+# Another task, with the library, which places a model on the first.
+_MASTER = """
+import sys
+import numpy as np
+import tensorflow as tf
+import tf_blade.runtime
+v1 = tf.compat.v1
+model, requests, results, *addresses = sys.argv[1:]
+requests = np.load(requests)
+tf_blade.runtime.load()
+cluster = tf.train.ClusterSpec({"worker": addresses})
+server = tf.distribute.Server(cluster, job_name="worker", task_index=0)
+found = {}
+with tf.Graph().as_default(), v1.Session(server.target) as session, tf.device("/job:worker/task:1"):
+    signature = v1.saved_model.load(session, ["serve"], model).signature_def["serving_default"]
+    for index in range(len(requests.files) // 2):
+        feeds = {signature.inputs[name].name: requests[f"{index}/{name}"] for name in ("ids", "mask")}
+        found[str(index)] = session.run(signature.outputs["probabilities"].name, feeds)
+np.savez(results, **found)
+print(*tf_blade.runtime_stats()["portable_calls"])
+"""
+
+
+def _free_addresses(number: int) -> list[str]:
+    """Of this machine; all found before any is let go, so that they differ."""
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(number)]
+    addresses = [f"localhost:{item.getsockname()[1]}" for item in sockets]
+    for item in sockets:
+        item.close()
+    return addresses
+
 
 class PortableModelTest(absltest.TestCase):
     folder: Path
@@ -159,6 +198,24 @@ class PortableModelTest(absltest.TestCase):
         self.assertGreaterEqual(int(found["warmups"]), 2)
         for name in ("batching_params.pbtxt", "assets.extra/model.config"):
             self.assertTrue((self.model / name).exists(), name)
+
+    def test_clusters_with_tasks_without_the_library(self) -> None:
+        addresses = _free_addresses(2)
+        with subprocess.Popen(
+            [sys.executable, "-c", _TASK, *addresses], cwd=self.folder, stderr=subprocess.DEVNULL
+        ) as task:
+            try:
+                results = self.folder / "task_results.npz"
+                arguments = map(str, (self.model, self.requests_file(), results, *addresses))
+                root = Path(runtime.__file__).resolve().parents[1]
+                command = [sys.executable, "-c", _MASTER, *arguments]
+                done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=120)
+            finally:
+                task.kill()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout, "device\n")
+        found = np.load(results)
+        self.check([found[str(index)] for index in range(len(self.requests))])
 
     def test_python_with_the_library(self) -> None:
         function = tf.saved_model.load(str(self.model)).signatures["serving_default"]

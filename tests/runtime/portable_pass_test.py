@@ -39,8 +39,21 @@ class PortablePassTest(parameterized.TestCase):
     )
     def test_calls_that_may_run_on_other_devices_stay(self, type_: str, device: str, op: str, result: str) -> None:
         """TensorFlow would have to find a place for the engine op, which has a kernel for CPUs alone."""
+        self.check(type_, 0, device, "", op, result)
+
+    @parameterized.parameters("", "/job:localhost/task:0/device:CPU:0", "/job:localhost/task:1/device:CPU:0")
+    def test_calls_that_may_run_in_other_processes_stay(self, device: str) -> None:
+        """These need not know the engine op."""
+        self.check("CPU", 1, device, "", _CALL, "device")
+
+    @parameterized.parameters("_xla_compile_id", "_tpu_replicate")
+    def test_calls_with_marks_of_xla_stay(self, mark: str) -> None:
+        self.check("", 0, "", mark, _CALL, "compiled")
+
+    def check(self, type_: str, task: int, device: str, mark: str, op: str, result: str) -> None:
         runtime.reset_runtime_stats()
-        self.assertEqual(self.library.op_after_pass(type_.encode(), device.encode()), op.encode())
+        found = self.library.op_after_pass(type_.encode(), task, device.encode(), mark.encode())
+        self.assertEqual(found, op.encode())
         self.assertEqual(tf_blade.runtime_stats()["portable_calls"], {result: 1})
         points = self.library.dump_metrics(b"/tf_blade/portable_calls").decode().splitlines()
         self.assertEqual(points, [f"/tf_blade/portable_calls{{result={result}}} 1"])

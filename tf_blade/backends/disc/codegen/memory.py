@@ -2,8 +2,11 @@
 
 Buffers whose lifetimes overlap must not share bytes. Their sizes are known only when a run knows its dimensions, so
 what is decided here is an order: of each two such buffers, which one lies below. A run then puts each buffer on top of
-the highest of those below it. No two overlap for any sizes, without a proof about sizes; that the arena is small
-follows from the order, which comes from packing the buffers for representative sizes.
+the highest of those below it. No two overlap for any sizes that memory can hold, without a proof about sizes; that the
+arena is small follows from the order, which comes from packing the buffers for representative sizes.
+
+Bodies of loops and branches need their places before sizes are known: they get slots, each as large as its largest
+buffer (`slots`).
 """
 
 from __future__ import annotations

@@ -102,9 +102,10 @@ def runtime_stats() -> dict[str, Any]:
         "scratch_bytes" (that they keep between calls) and "engines": by order of preference, each with "index",
         "backend", "hash", "file_bytes", "runs", "inits" (times its weights were prepared), "init_ns", "state_bytes"
         (what prepared weights hold now), "breaker" ("closed", "open" or "half_open"), "openings" (times it opened),
-        "refused" ({reason: calls it did not serve}), "shadow" ("runs" compared, "drifts" among them, "skipped" and
-        "max_drift"), and "shapes": how often it was called with which magnitudes of its unknown dimensions, [{"up_to":
-        {symbol: 0, 1, 2, 4, 8, ...}, "calls"}].
+        "refused" ({reason: calls it did not serve; what is found when it is loaded counts once a load}), "load_refusal"
+        ("reason: detail" of the last load, "" when it succeeded), "shadow" ("runs" compared, "drifts" among them,
+        "skipped" and "max_drift"), and "shapes": how often it was called with which magnitudes of its unknown
+        dimensions, [{"up_to": {symbol: 0, 1, 2, 4, 8, ...}, "calls"}].
 
         "portable_calls" says what became of a portable model's calls in the graphs and functions that TensorFlow
         prepared, each time it did: "engine" (an engine op took the call's place), or why it stayed TensorFlow:

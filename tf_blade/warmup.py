@@ -33,7 +33,10 @@ _log = observe.logger("warmup")
 # Of the whole file; a signature's first record is written whatever its size.
 MAX_BYTES = 64 * 2**20
 # Reasons of fallbacks that hold for all calls on this machine: no input changes them.
-_FOR_GOOD = frozenset({"corrupt", "hash", "version", "signature", "backend", "isa", "load", "untrusted", "disabled"})
+_FOR_GOOD = frozenset(
+    {"corrupt", "hash", "version", "signature", "backend", "isa", "load", "untrusted", "disabled"}
+    | {"library", "device", "compute_capability"}
+)
 
 
 @dataclasses.dataclass(frozen=True)

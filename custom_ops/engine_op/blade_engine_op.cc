@@ -36,19 +36,23 @@ tensorflow::NameAttrList GetFallback(OpKernelConstruction* ctx) {
   return function;
 }
 
-// The name of an engine that was refused: what it would have been, for a file that can be parsed.
-Digest ContentHash(absl::string_view bytes) {
-  const absl::StatusOr<EngineFile> file = ParseEngineFile(bytes);
-  return file.ok() ? file->content_hash : Sha256(bytes);
+constexpr int kHashBytes = 8;  // of an engine's name
+
+EngineIdentity MakeIdentity(std::string backend, const Digest& hash, const EngineSignature& signature, size_t bytes) {
+  EngineIdentity identity{std::move(backend), DigestHex(hash, kHashBytes), {}, static_cast<int64_t>(bytes)};
+  for (const SymbolInfo& symbol : signature.symbols) identity.symbols.push_back(symbol.name);
+  return identity;
 }
 
-EngineIdentity Identify(const absl::StatusOr<std::shared_ptr<const LoadedEngine>>& engine, std::string hash,
-                        size_t file_bytes) {
-  EngineIdentity identity{"", std::move(hash), {}, static_cast<int64_t>(file_bytes)};
-  if (!engine.ok()) return identity;
-  identity.backend = (*engine)->backend;
-  for (const SymbolInfo& symbol : (*engine)->signature.symbols) identity.symbols.push_back(symbol.name);
-  return identity;
+// One that was refused is what it would have been, where its file can be parsed.
+EngineIdentity Identify(const absl::StatusOr<std::shared_ptr<const LoadedEngine>>& engine, absl::string_view bytes) {
+  if (engine.ok()) {
+    const LoadedEngine& loaded = **engine;
+    return MakeIdentity(loaded.backend, loaded.content_hash, loaded.signature, bytes.size());
+  }
+  const absl::StatusOr<EngineFile> file = ParseEngineFile(bytes);
+  if (!file.ok()) return MakeIdentity("", Sha256(bytes), {}, bytes.size());
+  return MakeIdentity(file->backend, file->content_hash, file->signature, bytes.size());
 }
 
 class BladeEngineOp : public tensorflow::AsyncOpKernel {
@@ -60,12 +64,13 @@ class BladeEngineOp : public tensorflow::AsyncOpKernel {
     // An attribute without use beyond names in logs and statistics.
     if (!ctx->GetAttr("cluster", &cluster).ok() || cluster.empty()) cluster = ctx->def().name();
     std::vector<EngineIdentity> identities;
-    for (const absl::string_view bytes : EngineFilesOf(tensorflow::AttrSlice(ctx->def()).Find("engines"))) {
+    const std::vector<absl::string_view> files = EngineFilesOf(tensorflow::AttrSlice(ctx->def()).Find("engines"));
+    for (const absl::string_view bytes : files) {
       auto engine = Load(bytes);
-      const Digest hash = engine.ok() ? (*engine)->content_hash : ContentHash(bytes);
-      identities.push_back(Identify(engine, DigestHex(hash, 8), bytes.size()));
-      slots_.push_back(std::make_unique<EngineSlot>(static_cast<int>(slots_.size()), cluster, std::move(engine),
-                                                    sources_, output_types(), &pool_));
+      identities.push_back(Identify(engine, bytes));
+      const bool is_last = identities.size() == files.size();
+      slots_.push_back(std::make_unique<EngineSlot>(static_cast<int>(slots_.size()), is_last, cluster,
+                                                    std::move(engine), sources_, output_types(), &pool_));
     }
     RegisterMetrics();
     stats_ = GetClusterStats(cluster, identities);
@@ -77,25 +82,26 @@ class BladeEngineOp : public tensorflow::AsyncOpKernel {
     Attempt attempt;
     const Served served = TryEngines(ctx, &attempt);
     if (served.kind == Served::kCancelled) {
+      attempt.Withdraw();
       ctx->SetStatus(absl::CancelledError("tf_blade: the call was cancelled while an engine ran"));
       done();
       return;
     }
     if (served.kind == Served::kYes && attempt.shadowed.slot == nullptr) {
+      // What engines before it met an error in: the error is theirs.
+      attempt.Settle(false);
       Count(stats_->engine_runs);
       done();
       return;
     }
     if (served.kind == Served::kYes) {
       Count(stats_->shadowed);
-      ComputeAndCompare(ctx, std::move(attempt.shadowed), std::move(done));
+      ComputeAndCompare(ctx, std::move(attempt), std::move(done));
       return;
     }
     Count(stats_->fallbacks, served.reason);
-    EngineSlot* const erring = attempt.erring;
-    const bool probe = attempt.erring_is_probe;
-    fallback_.Run(ctx, sources_, [erring, probe, done = std::move(done)](const absl::Status& status) {
-      if (erring != nullptr) erring->ErrorConfirmed(!status.ok(), probe);
+    fallback_.Run(ctx, sources_, [attempt = std::move(attempt), done = std::move(done)](const absl::Status& status) {
+      attempt.Settle(!status.ok());
       done();
     });
   }
@@ -108,9 +114,20 @@ class BladeEngineOp : public tensorflow::AsyncOpKernel {
 
   // What is left to do when the engines have been tried.
   struct Attempt {
-    EngineSlot* erring = nullptr;  // an engine whose error TensorFlow must confirm
-    bool erring_is_probe = false;
+    struct Error {
+      EngineSlot* slot;
+      bool probe;
+    };
+    std::vector<Error> errors;  // that whoever serves next must confirm
     ShadowedCall shadowed;
+
+    // Whether whoever served had an error too.
+    void Settle(bool confirmed) const {
+      for (const Error& error : errors) error.slot->ErrorConfirmed(confirmed, error.probe);
+    }
+    void Withdraw() const {
+      for (const Error& error : errors) error.slot->Withdraw(error.probe);
+    }
   };
 
   // A context for the duration of a call.
@@ -140,6 +157,7 @@ class BladeEngineOp : public tensorflow::AsyncOpKernel {
     try {
       return TryEachEngine(ctx, attempt);
     } catch (const std::bad_alloc&) {
+      attempt->Withdraw();
       *attempt = Attempt();
       return {Served::kNo, Reason::kNoMemory};
     }
@@ -147,6 +165,7 @@ class BladeEngineOp : public tensorflow::AsyncOpKernel {
 
   Served TryEachEngine(OpKernelContext* ctx, Attempt* attempt) {
     Served result{Served::kNo, slots_.empty() ? Reason::kBackend : Reason::kNone};
+    bool of_loaded = false;  // whether the result is that of an engine that other inputs might bring to serve
     const bool shadow = shadow_.enabled() && shadow_.Chooses(number_.fetch_add(1, std::memory_order_relaxed));
     std::optional<Lease> lease;
     for (const auto& slot : slots_) {
@@ -159,11 +178,9 @@ class BladeEngineOp : public tensorflow::AsyncOpKernel {
         served = ServeBy(*slot, ctx, lease->call(), admitted.probe, compare ? &attempt->shadowed : nullptr);
       }
       if (served.kind != Served::kNo) return served;
-      if (served.reason == Reason::kEngineError && attempt->erring == nullptr) {
-        attempt->erring = slot.get();
-        attempt->erring_is_probe = admitted.probe;
-      }
-      if (result.reason == Reason::kNone) result = served;
+      if (served.reason == Reason::kEngineError) attempt->errors.push_back({slot.get(), admitted.probe});
+      if (result.reason == Reason::kNone || (admitted.loaded && !of_loaded)) result = served;
+      of_loaded = of_loaded || admitted.loaded;
     }
     return result;
   }
@@ -183,10 +200,12 @@ class BladeEngineOp : public tensorflow::AsyncOpKernel {
     return slot.Serve(ctx, call, probe, shadowed);
   }
 
-  void ComputeAndCompare(OpKernelContext* ctx, ShadowedCall shadowed, DoneCallback done) {
-    const auto kept = std::make_shared<ShadowedCall>(std::move(shadowed));
+  void ComputeAndCompare(OpKernelContext* ctx, Attempt attempt, DoneCallback done) {
+    const auto kept = std::make_shared<Attempt>(std::move(attempt));
     fallback_.Run(ctx, sources_, [this, ctx, kept, done = std::move(done)](const absl::Status& status) {
-      kept->slot->Compare(ctx, *kept, shadow_, status, SameVariables(ctx, kept->variables));
+      const ShadowedCall& shadowed = kept->shadowed;
+      shadowed.slot->Compare(ctx, shadowed, shadow_, status, SameVariables(ctx, shadowed.variables));
+      kept->Settle(!status.ok());
       done();
     });
   }

@@ -76,9 +76,11 @@ absl::Status CheckTypes(const EngineSignature& signature, const tensorflow::Data
 
 }  // namespace
 
-EngineSlot::EngineSlot(int index, std::string name, absl::StatusOr<std::shared_ptr<const LoadedEngine>> engine,
-                       const InputSources& inputs, const tensorflow::DataTypeVector& outputs, ContextPool* pool)
+EngineSlot::EngineSlot(int index, bool is_last, std::string name,
+                       absl::StatusOr<std::shared_ptr<const LoadedEngine>> engine, const InputSources& inputs,
+                       const tensorflow::DataTypeVector& outputs, ContextPool* pool)
     : index_(index),
+      is_last_(is_last),
       name_(std::move(name)),
       inputs_(inputs),
       pool_(pool),
@@ -92,25 +94,51 @@ EngineSlot::EngineSlot(int index, std::string name, absl::StatusOr<std::shared_p
   }
 }
 
-void EngineSlot::Count(Reason reason, absl::string_view detail) {
+bool EngineSlot::CountAndLimit(Reason reason, int64_t* suppressed) {
   tf_blade::Count(stats_->refused, reason);
-  int64_t suppressed = 0;
-  if (!log_limiters_[static_cast<size_t>(reason)].Allow(NowNs(), &suppressed)) return;
+  return log_limiters_[static_cast<size_t>(reason)].Allow(NowNs(), suppressed);
+}
+
+void EngineSlot::Log(Reason reason, absl::string_view detail, int64_t suppressed) const {
   LOG(WARNING) << "tf_blade: " << name_ << ": engine " << index_ << " did not serve a call: " << ReasonName(reason)
                << (detail.empty() ? "" : ": ") << detail
                << (suppressed > 0 ? absl::StrCat(" (", suppressed, " more since the last message)") : "");
 }
 
+void EngineSlot::Count(Reason reason, absl::string_view detail) {
+  int64_t suppressed = 0;
+  if (CountAndLimit(reason, &suppressed)) Log(reason, detail, suppressed);
+}
+
+Served EngineSlot::NotTaken(const GuardVerdict& verdict, absl::Span<const TensorView> views, bool probe) {
+  Withdraw(probe);
+  int64_t suppressed = 0;
+  // Where another engine comes next, that is what both are there for.
+  if (CountAndLimit(verdict.reason, &suppressed) && is_last_) {
+    Log(verdict.reason, engine_->signature.Explain(verdict, views), suppressed);
+  }
+  return {Served::kNo, verdict.reason};
+}
+
 void EngineSlot::Refused(Reason reason, absl::string_view detail, bool probe) {
-  if (probe) stats_->breaker.Withdraw(NowNs());
+  Withdraw(probe);
   Count(reason, detail);
 }
 
+void EngineSlot::SetStats(std::shared_ptr<EngineStats> stats) {
+  stats_ = std::move(stats);
+  const std::string refusal = engine_ == nullptr ? absl::StrCat(ReasonName(load_reason_), ": ", load_detail_) : "";
+  stats_->load_refusal.Set(refusal);
+  // Who disabled all engines knows it.
+  if (engine_ != nullptr || load_reason_ == Reason::kDisabled) return;
+  tf_blade::Count(stats_->refused, load_reason_);
+  LogWarningOnce(absl::StrCat(name_, ": engine ", index_, " (",
+                              stats_->backend.empty() ? "unreadable" : stats_->backend, ", ", stats_->hash,
+                              ") is not used: ", refusal));
+}
+
 Admitted EngineSlot::Admit() {
-  if (engine_ == nullptr) {
-    Count(load_reason_, load_detail_);
-    return {load_reason_};
-  }
+  if (engine_ == nullptr) return {load_reason_, false, false};
   if (!stats_->breaker.Troubled()) return {};
   const Breaker::Admission admission = stats_->breaker.Admit(NowNs());
   if (admission != Breaker::Admission::kNo) return {Reason::kNone, admission == Breaker::Admission::kProbe};
@@ -123,10 +151,7 @@ Served EngineSlot::Serve(tensorflow::OpKernelContext* ctx, CallContext& call, bo
   std::vector<int64_t>& symbols = call.host.symbols();
   symbols.resize(signature.symbols.size());
   const GuardVerdict verdict = signature.Check(call.inputs.views(), absl::MakeSpan(symbols));
-  if (verdict.reason != Reason::kNone) {
-    Refused(verdict.reason, signature.Explain(verdict, call.inputs.views()), probe);
-    return {Served::kNo, verdict.reason};
-  }
+  if (verdict.reason != Reason::kNone) return NotTaken(verdict, call.inputs.views(), probe);
   stats_->shapes.Add(symbols);
   StatePtr& state = call.states[index_];
   const bool fixed = engine_->weights_have_fixed_shapes;
@@ -224,7 +249,7 @@ Served EngineSlot::Run(tensorflow::OpKernelContext* ctx, CallContext& call, cons
   switch (outcome) {
     case Outcome::kCancelled:
       if (!cancelled) return Fail(Reason::kRunError, "it stopped though nobody cancelled", probe);
-      if (probe) stats_->breaker.Withdraw(NowNs());
+      Withdraw(probe);
       return {Served::kCancelled};
     case Outcome::kGuard:
       Refused(Reason::kGuard, host.error(), probe);
@@ -251,14 +276,14 @@ Served EngineSlot::Fail(Reason reason, absl::string_view detail, bool probe) {
 void EngineSlot::Opened(bool opened, absl::string_view why) {
   if (!opened) return;
   tf_blade::Count(stats_->openings);
-  LOG(WARNING) << "tf_blade: " << name_ << ": engine " << index_ << " " << why << "; TensorFlow serves for a while";
+  LOG(WARNING) << "tf_blade: " << name_ << ": engine " << index_ << " " << why << "; others serve for a while";
 }
 
 void EngineSlot::ErrorConfirmed(bool confirmed, bool probe) {
   if (!confirmed) {
     Opened(stats_->breaker.Failure(NowNs(), probe), "failed repeatedly");
-  } else if (probe) {
-    stats_->breaker.Withdraw(NowNs());
+  } else {
+    Withdraw(probe);
   }
 }
 
@@ -279,7 +304,7 @@ void EngineSlot::Compare(tensorflow::OpKernelContext* ctx, const ShadowedCall& s
   const bool cut_short = absl::IsCancelled(status) || absl::IsDeadlineExceeded(status);
   if (!current || cut_short) {
     tf_blade::Count(stats_->shadow.skipped);
-    if (shadowed.probe) stats_->breaker.Withdraw(NowNs());
+    Withdraw(shadowed.probe);
     return;
   }
   tf_blade::Count(stats_->shadow.runs);

@@ -34,28 +34,35 @@ struct Served {
 struct Admitted {
   Reason reason = Reason::kNone;
   bool probe = false;
+  bool loaded = true;  // else no call ever may
 };
 
 class EngineSlot {
  public:
-  // `engine` may be a refusal: then every call is refused for its reason. `inputs` and `pool` outlive the slot.
-  EngineSlot(int index, std::string name, absl::StatusOr<std::shared_ptr<const LoadedEngine>> engine,
+  // `engine` may be a refusal: then no call is admitted, for its reason. `inputs` and `pool` outlive the slot.
+  EngineSlot(int index, bool is_last, std::string name, absl::StatusOr<std::shared_ptr<const LoadedEngine>> engine,
              const InputSources& inputs, const tensorflow::DataTypeVector& outputs, ContextPool* pool);
 
-  // Once, before the first call.
-  void SetStats(std::shared_ptr<EngineStats> stats) { stats_ = std::move(stats); }
+  // Once, before the first call. Counts and logs that the engine was refused, if it was: calls then pay nothing for it.
+  void SetStats(std::shared_ptr<EngineStats> stats);
 
-  // Whether a call could be served at all. Counts the refusal when not.
+  // Whether a call could be served at all. Counts the refusal when not, unless it is the one of the load.
   Admitted Admit();
 
   // Tries to serve the call. `call` holds the inputs. Unless `shadowed` is null, it gets the outputs instead of
   // TensorFlow, and Compare tells the breaker of the success.
   Served Serve(tensorflow::OpKernelContext* ctx, CallContext& call, bool probe, ShadowedCall* shadowed);
 
+  // The call ended without telling anything about the engine.
+  void Withdraw(bool probe) {
+    if (probe) stats_->breaker.Withdraw(NowNs());
+  }
+
   // Counts a refusal that has its cause outside of the engine.
   void Refused(Reason reason, absl::string_view detail, bool probe);
 
-  // What became of an error that the engine met: held against it when TensorFlow turned out not to have one.
+  // What became of an error that the engine met: held against it when whoever served instead turned out not to have
+  // one.
   void ErrorConfirmed(bool confirmed, bool probe);
 
   // TensorFlow's outcome of a call that the engine computed as well; `current` says that both saw the same weights.
@@ -71,11 +78,16 @@ class EngineSlot {
   Served Run(tensorflow::OpKernelContext* ctx, CallContext& call, const BoundState& state, bool probe,
              ShadowedCall* shadowed);
   Served Fail(Reason reason, absl::string_view detail, bool probe);
+  Served NotTaken(const GuardVerdict& verdict, absl::Span<const TensorView> views, bool probe);
   void Count(Reason reason, absl::string_view detail);
+  // Whether a refusal that is counted is to be logged too.
+  bool CountAndLimit(Reason reason, int64_t* suppressed);
+  void Log(Reason reason, absl::string_view detail, int64_t suppressed) const;
   void Opened(bool opened, absl::string_view why);
   double LargestExcess(tensorflow::OpKernelContext* ctx, const ShadowedCall& shadowed, const ShadowPlan& plan) const;
 
   const int index_;
+  const bool is_last_;      // of the op's engines
   const std::string name_;  // for logs
   std::shared_ptr<const LoadedEngine> engine_;
   Reason load_reason_ = Reason::kNone;

@@ -86,7 +86,7 @@ void ReadFallbacks(const ClusterStats& cluster, const LabeledCounter::Emit& emit
   }
 }
 
-// "batch<=8,length<=128", of the engine most preferred.
+// "batch<=8,length<=128".
 std::string ShapeLabel(const EngineStats& engine, const ShapeHistogram::Bucket& bucket) {
   std::string label;
   for (size_t i = 0; i < bucket.up_to.size() && i < engine.symbols.size(); ++i) {
@@ -96,9 +96,11 @@ std::string ShapeLabel(const EngineStats& engine, const ShapeHistogram::Bucket& 
 }
 
 void ReadShapes(const ClusterStats& cluster, const LabeledCounter::Emit& emit) {
-  if (cluster.engines.empty()) return;
-  const EngineStats& engine = *cluster.engines.front();
-  for (const auto& bucket : engine.shapes.Buckets()) emit({cluster.cluster, ShapeLabel(engine, bucket)}, bucket.calls);
+  for (const auto& engine : cluster.engines) {
+    for (const auto& bucket : engine->shapes.Buckets()) {
+      emit({cluster.cluster, ShapeLabel(*engine, bucket)}, bucket.calls);
+    }
+  }
 }
 
 void ReadBreakers(const ClusterStats& cluster, const EngineGauge::Emit& emit) {

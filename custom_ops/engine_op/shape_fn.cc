@@ -96,42 +96,56 @@ DimensionHandle OutputDim(InferenceContext* c, const DimProgram& program, const 
   return c->MakeDim(value);
 }
 
-void SetUnknown(InferenceContext* c) {
-  for (int i = 0; i < c->num_outputs(); ++i) c->set_output(i, c->UnknownShape());
-}
-
-// False when the signature does not fit the op or its inputs.
-bool SetShapes(InferenceContext* c, const EngineSignature& signature) {
+// The outputs' shapes by one engine; none when its signature does not fit the op or its inputs.
+std::optional<std::vector<ShapeHandle>> ShapesOf(InferenceContext* c, const EngineSignature& signature) {
   const absl::StatusOr<std::vector<int>> sources = Sources(c);
   if (!sources.ok() || signature.inputs.size() != sources->size() ||
       static_cast<int>(signature.outputs.size()) != c->num_outputs()) {
-    return false;
+    return std::nullopt;
   }
   Bindings bindings;
   bindings.values.assign(signature.symbols.size(), kUnknownDim);
   bindings.handles.resize(signature.symbols.size());
   for (size_t i = 0; i < sources->size(); ++i) {
     const int source = (*sources)[i];
-    if (source >= 0 && !BindInput(c, signature.inputs[i], InputShape(c, source), &bindings)) return false;
+    if (source >= 0 && !BindInput(c, signature.inputs[i], InputShape(c, source), &bindings)) return std::nullopt;
   }
+  std::vector<ShapeHandle> shapes;
   for (int i = 0; i < c->num_outputs(); ++i) {
     std::vector<DimensionHandle> dims;
     for (const DimProgram& program : signature.outputs[i].dims) dims.push_back(OutputDim(c, program, bindings));
-    c->set_output(i, c->MakeShape(dims));
+    shapes.push_back(c->MakeShape(dims));
   }
-  return true;
+  return shapes;
+}
+
+// What two engines agree on, of which either may serve a call.
+ShapeHandle Common(InferenceContext* c, ShapeHandle a, ShapeHandle b) {
+  if (c->Rank(a) != c->Rank(b)) return c->UnknownShape();
+  std::vector<DimensionHandle> dims;
+  for (int d = 0; d < c->Rank(a); ++d) {
+    const DimensionHandle x = c->Dim(a, d), y = c->Dim(b, d);
+    const bool same = x.SameHandle(y) || (c->ValueKnown(x) && c->ValueKnown(y) && c->Value(x) == c->Value(y));
+    dims.push_back(same ? x : c->UnknownDim());
+  }
+  return c->MakeShape(dims);
 }
 
 }  // namespace
 
 absl::Status BladeEngineShapeFn(InferenceContext* c) {
-  SetUnknown(c);
+  std::optional<std::vector<ShapeHandle>> common;
   for (const absl::string_view bytes : EngineFilesOf(c->GetAttr("engines"))) {
     const SignaturePtr signature = ParseSignature(bytes);
     if (signature == nullptr) continue;
-    if (!SetShapes(c, *signature)) SetUnknown(c);
-    break;
+    const std::optional<std::vector<ShapeHandle>> shapes = ShapesOf(c, *signature);
+    if (!shapes.has_value()) continue;
+    for (size_t i = 0; common.has_value() && i < common->size(); ++i) {
+      (*common)[i] = Common(c, (*common)[i], (*shapes)[i]);
+    }
+    if (!common.has_value()) common = shapes;
   }
+  for (int i = 0; i < c->num_outputs(); ++i) c->set_output(i, common.has_value() ? (*common)[i] : c->UnknownShape());
   return absl::OkStatus();
 }
 

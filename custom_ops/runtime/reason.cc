@@ -10,9 +10,10 @@ namespace {
 constexpr absl::string_view kPayload = "type.tf_blade/reason";
 
 constexpr absl::string_view kNames[] = {
-    "none",          "corrupt",   "version",    "hash",      "signature",    "backend",   "isa",
-    "load",          "untrusted", "disabled",   "dtype",     "rank",         "shape",     "constraint",
-    "uninitialized", "guard",     "init_error", "run_error", "engine_error", "no_memory", "breaker_open",
+    "none",     "corrupt",    "version",   "hash",         "signature",  "backend",
+    "isa",      "load",       "untrusted", "library",      "device",     "compute_capability",
+    "disabled", "dtype",      "rank",      "shape",        "constraint", "uninitialized",
+    "guard",    "init_error", "run_error", "engine_error", "no_memory",  "breaker_open",
 };
 static_assert(sizeof(kNames) / sizeof(kNames[0]) == static_cast<size_t>(Reason::kCount), "a name for each reason");
 

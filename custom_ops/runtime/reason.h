@@ -12,16 +12,19 @@ namespace tf_blade {
 enum class Reason : uint8_t {
   kNone,
   // Found when the engine is loaded; they hold for every call.
-  kCorrupt,    // the file is malformed
-  kVersion,    // the file format or the RAL is of another version
-  kHash,       // the bytes are not those that were written
-  kSignature,  // the engine's signature does not fit the op's inputs and outputs
-  kBackend,    // no such backend is linked in
-  kIsa,        // no code for this processor
-  kLoad,       // the executable could not be loaded
-  kUntrusted,  // signatures are required, and none of a trusted key is right
+  kCorrupt,            // the file is malformed
+  kVersion,            // the file format or the RAL is of another version
+  kHash,               // the bytes are not those that were written
+  kSignature,          // the engine's signature does not fit the op's inputs and outputs
+  kBackend,            // no such backend is linked in
+  kIsa,                // no code for this processor
+  kLoad,               // the executable could not be loaded
+  kUntrusted,          // signatures are required, and none of a trusted key is right
+  kLibrary,            // the library that runs it is missing, or of another version or flavor
+  kDevice,             // there is no device that could run it
+  kComputeCapability,  // the device is of another compute capability than it was made for
+  kDisabled,           // TF_BLADE_DISABLE is set
   // Found for one call.
-  kDisabled,       // TF_BLADE_DISABLE is set
   kDtype,          // an input's element type is not the signature's
   kRank,           // an input's rank is not the signature's
   kShape,          // a fixed dimension differs

@@ -87,13 +87,13 @@ std::string ShadowJson(const ShadowStats& stats) {
 }
 
 std::string EngineJson(const EngineStats& stats) {
-  return absl::StrCat("{\"index\": ", stats.index, ", \"backend\": ", Quote(stats.backend),
-                      ", \"hash\": ", Quote(stats.hash), ", \"file_bytes\": ", stats.file_bytes,
-                      ", \"runs\": ", stats.runs.load(), ", \"inits\": ", stats.inits.load(),
-                      ", \"init_ns\": ", stats.init_ns.load(), ", \"state_bytes\": ", stats.state_bytes.load(),
-                      ", \"breaker\": ", Quote(BreakerState(stats)), ", \"openings\": ", stats.openings.load(),
-                      ", \"refused\": ", ReasonsJson(stats.refused), ", \"shadow\": ", ShadowJson(stats.shadow),
-                      ", \"shapes\": ", ShapesJson(stats), "}");
+  return absl::StrCat(
+      "{\"index\": ", stats.index, ", \"backend\": ", Quote(stats.backend), ", \"hash\": ", Quote(stats.hash),
+      ", \"file_bytes\": ", stats.file_bytes, ", \"runs\": ", stats.runs.load(), ", \"inits\": ", stats.inits.load(),
+      ", \"init_ns\": ", stats.init_ns.load(), ", \"state_bytes\": ", stats.state_bytes.load(),
+      ", \"breaker\": ", Quote(BreakerState(stats)), ", \"openings\": ", stats.openings.load(),
+      ", \"refused\": ", ReasonsJson(stats.refused), ", \"load_refusal\": ", Quote(stats.load_refusal.Get()),
+      ", \"shadow\": ", ShadowJson(stats.shadow), ", \"shapes\": ", ShapesJson(stats), "}");
 }
 
 std::string ClusterJson(const ClusterStats& stats) {

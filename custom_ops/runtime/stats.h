@@ -6,7 +6,9 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -36,6 +38,23 @@ struct ShadowStats {
   }
 };
 
+// A text that may change while others read it.
+class SharedText {
+ public:
+  void Set(std::string text) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    text_ = std::move(text);
+  }
+  std::string Get() const {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return text_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::string text_;
+};
+
 // What is held now, `state_bytes` and the breaker's state, belongs to what lives; all else counts up.
 struct EngineStats {
   int index = 0;        // in the cluster's order of preference
@@ -43,12 +62,14 @@ struct EngineStats {
   std::string hash;     // first digits of the file's SHA-256
   std::vector<std::string> symbols;
   int64_t file_bytes = 0;
-  Counter runs{0};           // calls served
-  Counter inits{0};          // states made
-  Counter init_ns{0};        // time spent making them
-  Counter state_bytes{0};    // what the states hold that calls of this cluster made and that live
-  Counter openings{0};       // times the breaker opened
-  ReasonCounters refused{};  // calls not served, by reason
+  Counter runs{0};         // calls served
+  Counter inits{0};        // states made
+  Counter init_ns{0};      // time spent making them
+  Counter state_bytes{0};  // what the states hold that calls of this cluster made and that live
+  Counter openings{0};     // times the breaker opened
+  // Calls not served, by reason. What is refused when it is loaded counts once a load, whatever calls come.
+  ReasonCounters refused{};
+  SharedText load_refusal;  // "reason: detail" of the last load, empty when it succeeded
   ShadowStats shadow;
   ShapeHistogram shapes;  // of the calls that the signature takes
   Breaker breaker;
@@ -59,7 +80,7 @@ struct ClusterStats {
   Counter calls{0};
   Counter engine_runs{0};      // calls served by any engine
   Counter shadowed{0};         // calls served by TensorFlow though an engine computed them too, to compare
-  ReasonCounters fallbacks{};  // other calls served by TensorFlow, by the reason of the engine most preferred
+  ReasonCounters fallbacks{};  // other calls served by TensorFlow, by the first engine's reason that loaded
   Counter contexts{0};         // contexts of calls that live: at work and idle
   Counter scratch_bytes{0};    // scratch memory that contexts keep between calls
   std::vector<std::shared_ptr<EngineStats>> engines;

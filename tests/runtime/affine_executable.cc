@@ -4,6 +4,10 @@
 // below makes run misbehave.
 #include "custom_ops/disc/ral.h"
 
+// Nothing makes run misbehave.
+#ifndef TAME
+#define TAME 0
+#endif
 #ifndef MARK
 #define MARK 0.0f
 #endif
@@ -112,7 +116,7 @@ int32_t Run(const BladeRal* ral, const void* opaque, const BladeTensor* inputs) 
   const BladeTensor& x = inputs[0];
   const int64_t rows = x.dims[0];
   const auto* data = static_cast<const float*>(x.data);
-  const int behaviour = rows > 0 && data[0] >= 1001 && data[0] <= 1010 ? static_cast<int>(data[0]) : 0;
+  const int behaviour = !TAME && rows > 0 && data[0] >= 1001 && data[0] <= 1010 ? static_cast<int>(data[0]) : 0;
   if (behaviour == kReturnError) return Fail(ral, "run was told to fail", BLADE_ERROR);
   if (behaviour == kReturnGuard) return BLADE_GUARD;
   if (behaviour == kReturnNoMemory) return BLADE_NO_MEMORY;

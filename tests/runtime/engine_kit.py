@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -9,7 +10,7 @@ import os
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +128,19 @@ def stats_of(cluster: str) -> dict[str, Any]:
     if len(found) != 1:
         raise AssertionError(f"{len(found)} clusters named {cluster}")
     return dict(found[0])
+
+
+@contextlib.contextmanager
+def standard_error() -> Iterator[list[str]]:
+    """What is written to standard error past Python, by lines."""
+    lines: list[str] = []
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            file.seek(0)
+            lines.extend(file.read().decode().splitlines())

@@ -8,7 +8,7 @@ import functools
 import os
 import random
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -58,22 +58,6 @@ def _trusting(value: str) -> contextlib.AbstractContextManager[Any]:
 
 def _reason(data: bytes) -> str:
     return (runtime.check_engine(data) or "none").split(":")[0]
-
-
-@contextlib.contextmanager
-def _standard_error() -> Iterator[list[str]]:
-    """What is written to standard error past Python, by lines."""
-    lines: list[str] = []
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 2)
-        try:
-            yield lines
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            file.seek(0)
-            lines.extend(file.read().decode().splitlines())
 
 
 def _flipped(position: int) -> bytes:
@@ -210,7 +194,7 @@ class TrustTest(parameterized.TestCase):
         ("pem_of_garbage", _pem(_OURS).replace("MCow", "MCox"), "no Ed25519 public key"),
     )
     def test_malformed_keys_trust_nothing(self, value: str, message: str) -> None:
-        with _trusting(value), _standard_error() as lines:
+        with _trusting(value), kit.standard_error() as lines:
             for _ in range(2):
                 self.assertEqual(_reason(_signed()), "untrusted")
         self.assert_told_once(lines, message)
@@ -219,7 +203,7 @@ class TrustTest(parameterized.TestCase):
         # A short path: what is told of the variable's content is cut.
         file = Path(self.enter_context(tempfile.TemporaryDirectory(dir="/tmp")), "keys")
         file.write_text(f"{_hex(_OURS)}\n\n# the next one\nsecret\n", encoding="utf-8")
-        with _trusting(f"{_hex(_OURS)}:{file}"), _standard_error() as lines:
+        with _trusting(f"{_hex(_OURS)}:{file}"), kit.standard_error() as lines:
             for _ in range(2):
                 self.assertEqual(_reason(_signed()), "untrusted")
         self.assert_told_once(lines, f"file '{file}': line 4 is no key")
@@ -282,7 +266,7 @@ class OtherVariablesTest(parameterized.TestCase):
         if int(os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0")) > 1:
             self.skipTest("TF_CPP_MIN_LOG_LEVEL turns warnings off for the whole process")
         engine = kit.affine_engine(backend_version=variable)
-        with mock.patch.dict(os.environ, {variable: value}), _standard_error() as lines:
+        with mock.patch.dict(os.environ, {variable: value}), kit.standard_error() as lines:
             for number in range(2):
                 cluster = f"{variable}_{number}"
                 model = kit.Affine([engine], cluster)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from tf_blade.errors import EngineFormatError
 from tf_blade.symbolic import DimProgram
 
 InputKind = Literal["data", "weight"]
@@ -60,3 +63,38 @@ class EngineSignature:
     symbols: tuple[SymbolInfo, ...]
     inputs: tuple[EngineInput, ...]
     outputs: tuple[EngineOutput, ...]
+
+    def restricted(self, ranges: Mapping[str, tuple[int, int | None]]) -> EngineSignature:
+        """The same signature for less: symbols by name, each with its least and greatest value (None: no bound).
+
+        Symbols stay symbols even where a range leaves one value. A constant would tell TensorFlow that no call has any
+        other, and calls outside of the range go to the next engine.
+
+        Raises:
+            EngineFormatError: there is no such symbol, or nothing is left of its range.
+        """
+        unknown = sorted(set(ranges) - {symbol.name for symbol in self.symbols})
+        if unknown:
+            raise EngineFormatError(f"the signature has no symbol {unknown[0]!r}")
+        symbols = tuple(_within(symbol, *ranges.get(symbol.name, (symbol.min, symbol.max))) for symbol in self.symbols)
+        return dataclasses.replace(self, symbols=symbols)
+
+    def difference(self, other: EngineSignature) -> str:
+        """Why two engines cannot serve the same engine op; "" when they can. Ranges and names of symbols may differ."""
+        for what, mine, theirs in (("inputs", self.inputs, other.inputs), ("outputs", self.outputs, other.outputs)):
+            if len(mine) != len(theirs):
+                return f"{len(mine)} {what} against {len(theirs)}"
+            for number, (a, b) in enumerate(zip(mine, theirs, strict=True)):
+                if (a.dtype, len(a.dims)) != (b.dtype, len(b.dims)):
+                    found = (f"dtype {item.dtype} and rank {len(item.dims)}" for item in (a, b))
+                    return f"{what[:-1]} {number} has {' against '.join(found)}"
+        return ""
+
+
+def _within(symbol: SymbolInfo, low: int, high: int | None) -> SymbolInfo:
+    low = max(low, symbol.min)
+    bounds = [bound for bound in (high, symbol.max) if bound is not None]
+    high = min(bounds) if bounds else None
+    if high is not None and high < low:
+        raise EngineFormatError(f"nothing is left of the range of symbol {symbol.name!r}")
+    return SymbolInfo(symbol.name, low, high)

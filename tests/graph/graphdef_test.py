@@ -182,6 +182,8 @@ class FunctionTest(absltest.TestCase):
                 node.input[0] = fields["input"]
             if "placeholder" in fields:
                 node.attr["T"].placeholder = fields["placeholder"]
+            if "change" in fields:
+                fields["change"](node)
             return copy
 
         for fields, words in (
@@ -190,6 +192,11 @@ class FunctionTest(absltest.TestCase):
             ({"input": "add/y:nothing:0"}, "which does not exist"),
             ({"input": "add/y:output:3"}, "which does not exist"),
             ({"placeholder": "T"}, "attribute of the enclosing function"),
+            ({"change": lambda node: node.input.pop()}, "AddV2 takes float, float, and is given float"),
+            ({"change": lambda node: node.input.append("x")}, "AddV2 takes float, float, and is given float, float, "),
+            ({"change": lambda node: node.attr["T"].ParseFromString(b"0\x03")}, "takes int32, int32, and is given float"),
+            ({"change": lambda node: node.attr["T"].Clear()}, "attribute 'T' is missing"),
+            ({"change": lambda node: setattr(node.attr["T"], "i", 1)}, "'T' is of kind i; it should be of type type"),
         ):
             with self.assertRaisesRegex(Unsupported, words):
                 graph_from_function_def(changed(**fields), OpCatalog())
@@ -207,6 +214,9 @@ class FunctionTest(absltest.TestCase):
             (lambda nodes: setattr(nodes["d"], "name", "c"), "two nodes are called c|d does not exist"),
             (lambda nodes: nodes["add"].input.append("c:x:0"), "'x:0' is no number of an output"),
             (lambda nodes: nodes["rest"].input.append("c:-1"), "'-1' is no number of an output"),
+            (lambda nodes: nodes["c"].attr["value"].Clear(), "attribute 'value' is missing"),
+            (lambda nodes: setattr(nodes["c"].attr["value"], "s", b"1"), "'value' is of kind s"),
+            (lambda nodes: nodes["add"].input.pop(), "AddV2 takes float, float, and is given float"),
         ):
             message = graph.as_graph_def()
             change({node.name: node for node in message.node})

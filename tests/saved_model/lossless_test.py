@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -131,6 +132,23 @@ class LosslessTest(parameterized.TestCase):
         self.assertEqual(found.checkpoint_hash, old.checkpoint_hash)
         read = tf.saved_model.experimental.read_fingerprint(str(dst))
         self.assertEqual(read.saved_model_checksum, found.saved_model_checksum)
+
+    def test_a_model_that_tensorflow_makes_no_fingerprint_of_has_none(self) -> None:
+        folder = Path(self.create_tempdir().full_path)
+        src, dst = folder / "src", folder / "dst"
+        models.dense(src)
+        content = (src / "saved_model.pb").read_bytes()
+        name = re.search(rb"__inference_signature_wrapper_\w*?(\d+)", content)
+        assert name is not None
+        (src / "saved_model.pb").write_bytes(content.replace(name[0], name[0][:-1] + b"x"))
+        with self.assertLogs("tf_blade", "WARNING") as logs:
+            tf_blade.optimize_saved_model(src, dst, backends=("no_engine",), warmup=False, **workshop.EAGER)
+        self.assertIn("fingerprint.pb: left out", "".join(logs.output))
+        self.assertFalse((dst / "fingerprint.pb").exists())
+        case = models.CASES["dense"]
+        expected, found = dict(workshop.results(src, case)), dict(workshop.results(dst, case))
+        for key, value in expected.items():
+            self.assertTrue(workshop.same(value, found[key]), key)
 
 
 _OPTIMIZE = """

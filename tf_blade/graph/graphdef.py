@@ -23,7 +23,9 @@ from tf_blade.graph.attributes import Attr, ShapeAttr
 from tf_blade.graph.graph import ARG_OP, Graph, Node, Tensor
 from tf_blade.graph.graphdef_attrs import (
     OpCatalog,
+    check_attrs,
     element_type,
+    input_types,
     output_args,
     read_attrs,
     read_shape,
@@ -79,9 +81,7 @@ class _Reader:
         try:
             attrs = {**self._catalog.defaults(node_def.op), **read_attrs(node_def.attr)}
             definition = self._catalog.get(node_def.op)
-            for item in definition.attr:
-                if item.name not in node_def.attr and not item.HasField("default_value"):
-                    raise Unsupported(f"attribute '{item.name}' is missing", node_def.name)
+            check_attrs(definition, node_def.attr)
             outputs = output_args(definition, attrs)
         except Unsupported as error:
             raise Unsupported(error.reason, node_def.name) from error
@@ -104,6 +104,12 @@ class _Reader:
                 self._graph.add_control_input(node, self.node(text[1:], node_def.name))
             else:
                 self._graph.append_input(node, self.tensor(text, node_def.name))
+        given = [tensor.dtype for tensor in node.inputs]
+        wanted = input_types(self._catalog.get(node.op), node.attrs)
+        # A value is read out of a reference where one is asked for, never the other way round.
+        if len(given) != len(wanted) or any(a not in (b, b.ref) for a, b in zip(given, wanted, strict=True)):
+            texts = (", ".join(dtype.name.lower() for dtype in types) or "nothing" for types in (wanted, given))
+            raise Unsupported("op {} takes {}, and is given {}".format(node.op, *texts), node.name)
 
     def tensor(self, text: str, reader: str) -> Tensor:
         """The tensor of "node:out_arg:index" or "arg" in a function, of "node:index" or "node" in a main graph."""

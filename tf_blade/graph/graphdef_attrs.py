@@ -21,6 +21,8 @@ FunctionDef: TypeAlias = function_pb2.FunctionDef
 OpDef: TypeAlias = op_def_pb2.OpDef
 # A message of a few bytes may say that one value fills any shape; what is larger than this stays TensorFlow's.
 _MAX_ELEMENTS = 2**29
+# Of one argument of a node: far more than any model has.
+_MAX_TENSORS = 2**20
 
 
 # Ops ----------------------------------------------------------------------------------------------------------------
@@ -80,6 +82,30 @@ def output_args(op_def: OpDef, attrs: Mapping[str, Attr]) -> list[tuple[str, lis
     return [(arg.name, _arg_dtypes(arg, attrs)) for arg in op_def.output_arg]
 
 
+def input_types(op_def: OpDef, attrs: Mapping[str, Attr]) -> list[DType]:
+    """Types of the tensors that the op takes.
+
+    Raises:
+        Unsupported: a type depends on an attribute of the enclosing function.
+    """
+    return [dtype for arg in op_def.input_arg for dtype in _arg_dtypes(arg, attrs)]
+
+
+def check_attrs(op_def: OpDef, attrs: Mapping[str, attr_value_pb2.AttrValue]) -> None:
+    """Checks that a node of the op has the attributes that it must have, each of its kind.
+
+    Raises:
+        Unsupported: one is missing, holds nothing, or something of another kind.
+    """
+    for item in op_def.attr:
+        kind = attrs[item.name].WhichOneof("value") if item.name in attrs else None
+        if kind is None and not item.HasField("default_value"):
+            raise Unsupported(f"attribute '{item.name}' is missing")
+        wanted = "list" if item.type.startswith("list(") else _KIND_OF_TYPE.get(item.type)
+        if kind not in (None, "placeholder", wanted):
+            raise Unsupported(f"attribute '{item.name}' is of kind {kind}; it should be of type {item.type}")
+
+
 def _arg_dtypes(arg: op_def_pb2.OpDef.ArgDef, attrs: Mapping[str, Attr]) -> list[DType]:
     if arg.type_list_attr:
         types = attrs[arg.type_list_attr]
@@ -91,8 +117,20 @@ def _arg_dtypes(arg: op_def_pb2.OpDef.ArgDef, attrs: Mapping[str, Attr]) -> list
         count = attrs[arg.number_attr] if arg.number_attr else 1
         if not isinstance(dtype, DType) or not isinstance(count, int):
             raise Unsupported("a type depends on an attribute of the enclosing function")
+        if not 0 <= count <= _MAX_TENSORS:
+            raise Unsupported(f"attribute {arg.number_attr} says {count} tensors")
         dtypes = [dtype] * count
     return [item.ref for item in dtypes] if arg.is_ref else dtypes
+
+
+# Which field of an AttrValue holds an attribute of the type that an op's definition states.
+_KIND_OF_TYPE = {
+    "string": "s",
+    "int": "i",
+    "float": "f",
+    "bool": "b",
+    **{name: name for name in ("type", "shape", "tensor", "func")},
+}
 
 
 # Attributes ---------------------------------------------------------------------------------------------------------

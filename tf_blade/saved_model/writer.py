@@ -141,9 +141,16 @@ def write_saved_model(model: SavedModel, message: saved_model_pb2.SavedModel, fo
 
 
 def _write_fingerprint(src: Path, folder: Path, content: bytes) -> None:
-    """TensorFlow's own fingerprint of the new model, but for its random identifier: that comes from the model."""
+    """TensorFlow's own fingerprint of the new model, but for its random identifier: that comes from the model.
+
+    TensorFlow makes none where names of functions are not as it makes them; such a model loads and runs without.
+    """
     fingerprint = fingerprint_pb2.FingerprintDef()
-    fingerprint.ParseFromString(fingerprinting.CreateFingerprintDef(str(folder)))
+    try:
+        fingerprint.ParseFromString(fingerprinting.CreateFingerprintDef(str(folder)))
+    except fingerprinting.FingerprintException as error:
+        _log.warning("%s: left out, as TensorFlow makes none for this model: %s", FINGERPRINT_FILE, error)
+        return
     digest = hashlib.sha256((src / FINGERPRINT_FILE).read_bytes() + content).digest()
     fingerprint.uuid = str(int.from_bytes(digest[:16], "big"))
     (folder / FINGERPRINT_FILE).write_bytes(fingerprint.SerializeToString(deterministic=True))

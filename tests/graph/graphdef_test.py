@@ -194,7 +194,7 @@ class FunctionTest(absltest.TestCase):
             ({"placeholder": "T"}, "attribute of the enclosing function"),
             ({"change": lambda node: node.input.pop()}, "AddV2 takes float, float, and is given float"),
             ({"change": lambda node: node.input.append("x")}, "AddV2 takes float, float, and is given float, float, "),
-            ({"change": lambda node: node.attr["T"].ParseFromString(b"0\x03")}, "takes int32, int32, and is given float"),
+            ({"change": lambda node: setattr(node.attr["T"], "type", 3)}, "int32, int32, and is given float"),
             ({"change": lambda node: node.attr["T"].Clear()}, "attribute 'T' is missing"),
             ({"change": lambda node: setattr(node.attr["T"], "i", 1)}, "'T' is of kind i; it should be of type type"),
         ):

@@ -56,6 +56,9 @@ class EngineOutput:
     dims: tuple[DimProgram, ...]
 
 
+_Tensors = tuple[EngineInput, ...] | tuple[EngineOutput, ...]
+
+
 @dataclass(frozen=True)
 class EngineSignature:
     """The inputs and outputs in the order in which BladeEngineOp has them. ("sym", i) in a program is symbols[i]."""
@@ -81,7 +84,9 @@ class EngineSignature:
 
     def difference(self, other: EngineSignature) -> str:
         """Why two engines cannot serve the same engine op; "" when they can. Ranges and names of symbols may differ."""
-        for what, mine, theirs in (("inputs", self.inputs, other.inputs), ("outputs", self.outputs, other.outputs)):
+        pairs: tuple[tuple[str, _Tensors, _Tensors], ...]
+        pairs = (("inputs", self.inputs, other.inputs), ("outputs", self.outputs, other.outputs))
+        for what, mine, theirs in pairs:
             if len(mine) != len(theirs):
                 return f"{len(mine)} {what} against {len(theirs)}"
             for number, (a, b) in enumerate(zip(mine, theirs, strict=True)):

@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
-#include <set>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -12,13 +13,13 @@
 #include "absl/strings/string_view.h"
 #include "custom_ops/engine_op/metrics.h"
 #include "custom_ops/engine_op/portable_call.h"
+#include "custom_ops/engine_op/portable_functions.h"
 #include "custom_ops/runtime/environment.h"
 #include "custom_ops/runtime/log_limiter.h"
 #include "custom_ops/runtime/stats.h"
 #include "tensorflow/core/common_runtime/device.h"
 #include "tensorflow/core/common_runtime/device_set.h"
 #include "tensorflow/core/common_runtime/optimization_registry.h"
-#include "tensorflow/core/framework/function.h"
 #include "tensorflow/core/graph/graph.h"
 #include "tensorflow/core/platform/logging.h"
 #include "tensorflow/core/util/device_name_utils.h"
@@ -28,7 +29,6 @@ namespace {
 
 using tensorflow::DeviceNameUtils;
 using tensorflow::Edge;
-using tensorflow::FunctionLibraryDefinition;
 using tensorflow::Graph;
 using tensorflow::GraphOptimizationPassOptions;
 using tensorflow::Node;
@@ -117,17 +117,23 @@ void MoveEdges(Graph* graph, Node* from, Node* to) {
   }
 }
 
-PortableCall Replace(Graph* graph, Node* call) {
+// Nothing has changed where that fails.
+absl::Status Replace(Graph* graph, Node* from, const NodeDef& definition) {
   absl::Status status;
-  Node* const node = graph->AddNode(EngineNode(call->def()), &status);
-  if (!status.ok()) {
-    LogDamage(call->name(), status.message());
-    return PortableCall::kDamaged;
-  }
-  node->set_assigned_device_name(call->assigned_device_name());
-  MoveEdges(graph, call, node);
-  graph->RemoveNode(call);
-  return PortableCall::kEngine;
+  Node* const to = graph->AddNode(definition, &status);
+  if (!status.ok()) return status;
+  to->set_assigned_device_name(from->assigned_device_name());
+  to->SetStackTrace(from->GetStackTrace());
+  MoveEdges(graph, from, to);
+  graph->RemoveNode(from);
+  return status;
+}
+
+PortableCall ReplaceByEngine(Graph* graph, Node* call) {
+  const absl::Status status = Replace(graph, call, EngineNode(call->def()));
+  if (status.ok()) return PortableCall::kEngine;
+  LogDamage(call->name(), status.message());
+  return PortableCall::kDamaged;
 }
 
 void ReplaceInGraph(const Place& place, bool is_compiled, Graph* graph) {
@@ -137,82 +143,18 @@ void ReplaceInGraph(const Place& place, bool is_compiled, Graph* graph) {
   }
   for (Node* call : calls) {
     const PortableCall decision = Decide(place, call->def(), is_compiled);
-    CountPortableCall(decision == PortableCall::kEngine ? Replace(graph, call) : decision);
+    CountPortableCall(decision == PortableCall::kEngine ? ReplaceByEngine(graph, call) : decision);
   }
 }
 
-// The functions that a node names.
-std::vector<std::string> FunctionsOf(const NodeDef& node) {
-  std::vector<std::string> names = {node.op()};
-  for (const auto& [unused, value] : node.attr()) {
-    if (value.has_func()) names.push_back(value.func().name());
-    for (const auto& function : value.list().func()) names.push_back(function.name());
+// Has the graph's nodes call the copies with engines.
+absl::Status RedirectInGraph(const EngineFunctions& functions, Graph* graph) {
+  std::vector<std::pair<Node*, NodeDef>> redirected;
+  for (Node* node : graph->op_nodes()) {
+    if (std::optional<NodeDef> changed = functions.Redirected(node->def())) redirected.emplace_back(node, *changed);
   }
-  return names;
-}
-
-// Adds a function, where it is one, with all that it calls.
-void AddReachable(const FunctionLibraryDefinition& library, const std::string& name, std::set<std::string>* names) {
-  const auto record = library.FindRecord(name);
-  if (record == nullptr || !names->insert(name).second) return;
-  const std::vector<std::string> callees = library.ReachableDefinitions(record->fdef()).ListFunctionNames();
-  names->insert(callees.begin(), callees.end());
-}
-
-// Functions that XLA compiles, with all that they call.
-class CompiledFunctions {
- public:
-  CompiledFunctions(const FunctionLibraryDefinition& library, const Graph* graph) : library_(library) {
-    for (const std::string& name : library.ListFunctionNames()) {
-      const auto record = library.FindRecord(name);
-      if (record == nullptr) continue;
-      if (IsCompiled(record->fdef().attr())) AddReachable(library_, name, &names_);
-      for (const NodeDef& node : record->fdef().node_def()) AddCallees(node);
-    }
-    if (graph == nullptr) return;
-    for (const Node* node : graph->op_nodes()) AddCallees(node->def());
-  }
-
-  bool Contain(const std::string& name) const { return names_.count(name) > 0; }
-
- private:
-  void AddCallees(const NodeDef& node) {
-    if (!IsCompiled(node.attr())) return;
-    for (const std::string& name : FunctionsOf(node)) AddReachable(library_, name, &names_);
-  }
-
-  const FunctionLibraryDefinition& library_;
-  std::set<std::string> names_;
-};
-
-std::vector<std::string> FunctionsWithCalls(const FunctionLibraryDefinition& library) {
-  std::vector<std::string> functions;
-  for (const std::string& name : library.ListFunctionNames()) {
-    const auto record = library.FindRecord(name);
-    if (record == nullptr) continue;
-    const auto& nodes = record->fdef().node_def();
-    if (std::any_of(nodes.begin(), nodes.end(), IsPortableCall)) functions.push_back(name);
-  }
-  return functions;
-}
-
-absl::Status ReplaceInFunctions(const Place& place, const Graph* graph, FunctionLibraryDefinition* library) {
-  const std::vector<std::string> functions = FunctionsWithCalls(*library);
-  if (functions.empty()) return absl::OkStatus();
-  const CompiledFunctions compiled(*library, graph);
-  for (const std::string& name : functions) {
-    const auto record = library->FindRecord(name);
-    if (record == nullptr) continue;
-    std::set<std::string> calls;
-    for (const NodeDef& node : record->fdef().node_def()) {
-      if (!IsPortableCall(node)) continue;
-      const PortableCall decision = Decide(place, node, compiled.Contain(name));
-      CountPortableCall(decision);
-      if (decision == PortableCall::kEngine) calls.insert(node.name());
-    }
-    if (calls.empty()) continue;
-    const absl::Status status =
-        library->ReplaceFunction(name, WithEngines(record->fdef(), calls), record->stack_traces());
+  for (const auto& [node, changed] : redirected) {
+    const absl::Status status = Replace(graph, node, changed);
     if (!status.ok()) return status;
   }
   return absl::OkStatus();
@@ -221,16 +163,20 @@ absl::Status ReplaceInFunctions(const Place& place, const Graph* graph, Function
 class PortablePass : public tensorflow::GraphOptimizationPass {
  public:
   absl::Status Run(const GraphOptimizationPassOptions& options) override {
-    const Place place = PlaceOf(options);
     Graph* const graph = options.graph == nullptr ? nullptr : options.graph->get();
-    if (options.flib_def != nullptr) {
-      const absl::Status status = ReplaceInFunctions(place, graph, options.flib_def);
-      if (!status.ok()) return status;
-    }
     if (graph == nullptr) return absl::OkStatus();
+    const Place place = PlaceOf(options);
     const bool is_compiled = options.function_def != nullptr && IsCompiled(options.function_def->attr());
     ReplaceInGraph(place, is_compiled, graph);
-    return absl::OkStatus();
+    if (options.flib_def == nullptr) return absl::OkStatus();
+    const auto decide = [&place](const NodeDef& call, bool call_is_compiled) {
+      const PortableCall decision = Decide(place, call, call_is_compiled);
+      CountPortableCall(decision);
+      return decision == PortableCall::kEngine;
+    };
+    const EngineFunctions functions(*options.flib_def, *graph, is_compiled, decide);
+    const absl::Status status = functions.AddTo(options.flib_def, graph);
+    return status.ok() ? RedirectInGraph(functions, graph) : status;
   }
 };
 

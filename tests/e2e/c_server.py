@@ -79,17 +79,28 @@ def _answers(lines: Sequence[str]) -> list[np.ndarray]:
     return answers
 
 
-def serve(program: Path, model: Path, calls: Sequence[Request], *, library: str = "-", preload: str = "") -> Served:
-    """Sends the requests to one process, which loads `library` ("-": none) or starts with `preload` in it."""
+def serve(
+    program: Path,
+    model: Path,
+    calls: Sequence[Request],
+    *,
+    library: str = "-",
+    preload: str = "",
+    extension: Path | None = None,
+) -> Served:
+    """Sends the requests to one process, which loads `library` ("-": none) or starts with `preload` in it.
+
+    `extension` is a file with a graph definition for capi_serve.
+    """
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         signature = tf.compat.v1.saved_model.load(session, ["serve"], str(model)).signature_def["serving_default"]
     names = sorted(signature.inputs)
     tensors = [signature.outputs[OUTPUT].name, *(signature.inputs[name].name for name in names)]
-    env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
+    env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "1"}
     if preload:
         env |= {"LD_PRELOAD": preload, "LD_LIBRARY_PATH": tf.sysconfig.get_lib()}
     done = subprocess.run(
-        [program, library, model, *tensors],
+        [program, library, model, *tensors, *([] if extension is None else [f"+{extension}"])],
         input="\n".join(_text(call, names) for call in calls),
         capture_output=True,
         text=True,

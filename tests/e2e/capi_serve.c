@@ -1,9 +1,11 @@
 // A server in C: loads the op library and a SavedModel through TensorFlow's C API and answers requests.
 //
-// usage: capi_serve LIBRARY SAVED_MODEL OUTPUT_OPERATION INPUT_OPERATION...
+// usage: capi_serve LIBRARY SAVED_MODEL OUTPUT_OPERATION INPUT_OPERATION... [+GRAPH_DEF]
 // LIBRARY may be "-" for none: then the op is there if it is linked in or LD_PRELOAD names the library, and else it is
 // not. A request on standard input is ROWS COLUMNS and, for each input, ROWS x COLUMNS integers. The answer is a line
-// with the number of elements, and the elements, one a line. After the last request come the statistics.
+// with the number of elements, and the elements, one a line. After the last request come the statistics. A graph
+// definition is added to the session's graph after the first request: its "answer" is the model's output, and what its
+// operation "extended" makes of it is the answer to all further requests.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,8 +24,23 @@ static TF_Tensor* read_input(int64_t rows, int64_t columns) {
   return tensor;
 }
 
+static TF_Output extend(TF_Graph* graph, const char* path, TF_Output output) {
+  TF_Buffer* definition = read_file(path);
+  TF_ImportGraphDefOptions* options = TF_NewImportGraphDefOptions();
+  TF_ImportGraphDefOptionsAddInputMapping(options, "answer", 0, output);
+  TF_Status* status = TF_NewStatus();
+  TF_GraphImportGraphDef(graph, definition, options, status);
+  check(status, "TF_GraphImportGraphDef");
+  TF_DeleteStatus(status);
+  TF_DeleteImportGraphDefOptions(options);
+  TF_DeleteBuffer(definition);
+  char name[] = "extended";
+  return operation(graph, name);
+}
+
 int main(int argc, char** argv) {
-  const int num_inputs = argc - 4;
+  const char* extension = argv[argc - 1][0] == '+' ? argv[argc - 1] + 1 : NULL;
+  const int num_inputs = argc - 4 - (extension != NULL);
   if (num_inputs < 1 || num_inputs > kMaxInputs) return 2;
   TF_Status* status = TF_NewStatus();
   TF_Library* library = load_op_library(argv[1]);
@@ -49,6 +66,8 @@ int main(int argc, char** argv) {
     for (int64_t i = 0; i < TF_TensorElementCount(result); ++i) printf("%.9g\n", data[i]);
     for (int i = 0; i < num_inputs; ++i) TF_DeleteTensor(values[i]);
     TF_DeleteTensor(result);
+    if (extension != NULL) output = extend(graph, extension, output);
+    extension = NULL;
   }
   print_stats(argv[1]);
 

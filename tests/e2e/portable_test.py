@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,15 @@ from absl.testing import absltest
 
 import tf_blade
 from tests import zoo
-from tests.e2e import kit
-from tests.native import capi
+from tests.e2e import c_server, kit
+from tests.saved_model import models, workshop
 from tf_blade import runtime
 from tf_blade.report.report import Report
 from tf_blade.saved_model.model import read_saved_model
 from tf_blade.saved_model.portable import engine_node
 
 v1 = tf.compat.v1
-_MODEL = "encoder_module"
-_OUTPUT = "probabilities"
+_OUTPUT = c_server.OUTPUT
 # TensorFlow alone, in Python: the outputs by both loaders, to a file.
 _STOCK = """
 import sys
@@ -143,7 +141,7 @@ class PortableModelTest(absltest.TestCase):
     folder: Path
     model: Path
     report: Report
-    requests: list[dict[str, np.ndarray]]
+    requests: list[c_server.Request]
     expected: list[np.ndarray]
 
     @classmethod
@@ -153,21 +151,12 @@ class PortableModelTest(absltest.TestCase):
         cls.model = cls.folder / "portable"
         isas = kit.host_isas()
         options: dict[str, Any] = {"isas": isas, "serving": True, "batch_sizes": (1, 3)}
-        cls.report = tf_blade.optimize_saved_model(zoo.saved(_MODEL), cls.model, portable=True, **options)
-        example = zoo.get(_MODEL)
-        sizes = example.grid()
-        cls.requests = [dict(example.example(s, seed=i)["serving_default"]) for i, s in enumerate(sizes)]
-        function = tf.saved_model.load(str(zoo.saved(_MODEL))).signatures["serving_default"]
-        cls.expected = [
-            function(**{name: tf.constant(value) for name, value in request.items()})[_OUTPUT].numpy()
-            for request in cls.requests
-        ]
+        cls.report = tf_blade.optimize_saved_model(zoo.saved(c_server.MODEL), cls.model, portable=True, **options)
+        cls.requests = c_server.requests()
+        cls.expected = c_server.expected(cls.requests)
 
     def check(self, answers: list[np.ndarray]) -> None:
-        self.assertLen(answers, len(self.expected))
-        for expected, found in zip(self.expected, answers, strict=True):
-            error = kit.largest_error({_OUTPUT: expected}, {_OUTPUT: np.asarray(found).reshape(expected.shape)})
-            self.assertLessEqual(error, kit.TOLERANCE)
+        self.assertLessEqual(c_server.largest_error(self.expected, answers), kit.TOLERANCE)
 
     def requests_file(self) -> Path:
         file = self.folder / "requests.npz"
@@ -224,9 +213,8 @@ class PortableModelTest(absltest.TestCase):
         self.check([function(**call)[_OUTPUT].numpy() for call in calls])
         self.check_counters(len(calls))
         with tf.Graph().as_default(), v1.Session() as session:
-            signature = v1.saved_model.load(session, ["serve"], str(self.model)).signature_def["serving_default"]
-            feeds = [{signature.inputs[n].name: value for n, value in request.items()} for request in self.requests]
-            self.check([session.run(signature.outputs[_OUTPUT].name, feed) for feed in feeds])
+            run, output = self.session_calls(session)
+            self.check(run(output))
         self.check_counters(2 * len(calls))
 
     def check_counters(self, runs: int) -> None:
@@ -234,39 +222,84 @@ class PortableModelTest(absltest.TestCase):
         served, fallbacks = kit.engine_counters()
         self.assertEqual(([count for count in served.values() if count], fallbacks), ([runs], {}))
 
-    def serve_in_c(self, library: str, preload: str = "", model: Path | None = None) -> tuple[int, str, list[str]]:
-        """Status, standard error and lines of the C server."""
-        with tf.Graph().as_default(), v1.Session() as session:
-            signature = v1.saved_model.load(session, ["serve"], str(self.model)).signature_def["serving_default"]
-        names = sorted(signature.inputs)
-        tensors = [signature.outputs[_OUTPUT].name, *(signature.inputs[name].name for name in names)]
-        text = "\n".join(
-            " ".join(map(str, (*request[names[0]].shape, *(n for name in names for n in request[name].reshape(-1)))))
-            for request in self.requests
-        )
+    def test_gradients_are_those_of_the_original(self) -> None:
+        """TensorFlow asks the calls for more results then, which no engine gives."""
+        found = []
+        for path in (zoo.saved(c_server.MODEL), self.model):
+            model = tf.saved_model.load(str(path))  # must outlive the calls
+            function = model.signatures["serving_default"]
+            runtime.reset_runtime_stats()
+            with tf.GradientTape() as tape:
+                output = function(**{name: tf.constant(value) for name, value in self.requests[-1].items()})[_OUTPUT]
+                loss = tf.reduce_sum(tf.square(output))
+            # By indices: gradients of embeddings' tables are sparse.
+            gradients = tape.gradient(loss, function.graph.trainable_variables)
+            found.append([None if item is None else tf.convert_to_tensor(item).numpy() for item in gradients])
+        _, fallbacks = kit.engine_counters()
+        self.assertEqual(fallbacks, {"signature": 1})
+        self.assertEqual([item is None for item in found[0]], [item is None for item in found[1]])
+        pairs = [(a, b) for a, b in zip(*found, strict=True) if a is not None]
+        self.assertGreater(len(pairs), 8)
+        for expected, gradient in pairs:
+            scale = np.max(np.abs(expected), initial=1e-30)
+            self.assertLessEqual(np.max(np.abs(expected - gradient), initial=0.0), 1e-4 * scale)
+
+    def test_sessions_are_extended(self) -> None:
+        """After runs: by an op, by a variable with its initializer and Saver, by another portable model."""
+        source, other = self.folder / "dense", self.folder / "dense_portable"
+        models.dense(source)
+        tf_blade.optimize_saved_model(source, other, portable=True, isas=kit.host_isas(), **workshop.EAGER)
+        x = np.linspace(-1.0, 1.0, 12, dtype=np.float32).reshape(3, 4)
+        expected = tf.saved_model.load(str(source)).signatures["serving_default"](x=tf.constant(x))["sum"].numpy()
+        pruned = v1.ConfigProto(graph_options=v1.GraphOptions(place_pruned_graph=True))
+        for config in (None, pruned):
+            with self.subTest(config), tf.Graph().as_default() as graph, v1.Session(config=config) as session:
+                runtime.reset_runtime_stats()
+                run, output = self.session_calls(session)
+                self.check(run(output))
+                self.check([answer / 2.0 for answer in run(output * 2.0)])
+                scale = v1.get_variable("scale", initializer=3.0, use_resource=True)
+                session.run(scale.initializer)
+                saver = v1.train.Saver([scale])
+                path = saver.save(session, str(self.folder / "scale"))
+                session.run(scale.assign(0.0))
+                saver.restore(session, path)
+                self.check([answer / 3.0 for answer in run(output * scale)])
+                added = v1.saved_model.load(session, ["serve"], str(other), import_scope="other")
+                signature = added.signature_def["serving_default"]
+                feed = {f"other/{signature.inputs['x'].name}": x}
+                found = session.run(f"other/{signature.outputs['sum'].name}", feed)
+                self.assertLessEqual(kit.largest_error({"sum": expected}, {"sum": found}), kit.TOLERANCE)
+                self.check(run(output))
+                self.check([answer - 1.0 for answer in run(graph.get_tensor_by_name(output.name) + 1.0)])
+                served, fallbacks = kit.engine_counters()
+                runs = sorted(count for count in served.values() if count)
+                # The other model has two engines.
+                self.assertEqual((runs, fallbacks), ([1, 1, 5 * len(self.requests)], {}))
+
+    def session_calls(self, session: Any) -> tuple[Callable[[Any], list[np.ndarray]], Any]:
+        """Runs all requests for a tensor; and the model's output."""
+        signature = v1.saved_model.load(session, ["serve"], str(self.model)).signature_def["serving_default"]
+        feeds = [{signature.inputs[n].name: value for n, value in request.items()} for request in self.requests]
+        output = session.graph.get_tensor_by_name(signature.outputs[_OUTPUT].name)
+        return lambda tensor: [session.run(tensor, feed) for feed in feeds], output
+
+    def serve_in_c(
+        self, library: str, preload: str = "", model: Path | None = None, extension: Path | None = None
+    ) -> c_server.Served:
         program = self.folder / "capi_serve"
         if not program.exists():
-            capi.build_program(self.folder, Path(__file__).with_name("capi_serve.c"))
-        env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "1"}
-        if preload:
-            env |= {"LD_PRELOAD": preload, "LD_LIBRARY_PATH": tf.sysconfig.get_lib()}
-        command = [program, library, model or self.model, *tensors]
-        done = subprocess.run(command, input=text, capture_output=True, text=True, env=env, check=False)
-        return done.returncode, done.stderr, done.stdout.strip().split("\n")
+            c_server.build(self.folder)
+        return c_server.serve(
+            program, model or self.model, self.requests, library=library, preload=preload, extension=extension
+        )
 
-    def check_c(self, library: str, preload: str = "") -> Any:
+    def check_c(self, library: str, preload: str = "") -> dict[str, Any]:
         """Compares what the C server answers; gives its statistics."""
-        return self.check_answers(*self.serve_in_c(library, preload))
-
-    def check_answers(self, status: int, error: str, lines: list[str]) -> Any:
-        self.assertEqual(status, 0, error)
-        answers, place = [], 0
-        while place < len(lines) - 1:
-            count = int(lines[place])
-            answers.append(np.array([float(line) for line in lines[place + 1 : place + 1 + count]], np.float32))
-            place += 1 + count
-        self.check(answers)
-        return json.loads(lines[-1])
+        served = self.serve_in_c(library, preload)
+        self.assertEqual(served.status, 0, served.error)
+        self.check(served.answers)
+        return served.stats
 
     def test_verification_compares_both_ways(self) -> None:
         """Engines that are right do not hide a subgraph that is wrong, which servers without the library would run."""
@@ -278,7 +311,7 @@ class PortableModelTest(absltest.TestCase):
             fallback = model.functions[call.fallback]
             next(node for node in fallback.node_def if node.op == "AddV2").op = "Sub"
         (broken / "saved_model.pb").write_bytes(model.message.SerializeToString(deterministic=True))
-        result = tf_blade.verify_saved_model(zoo.saved(_MODEL), broken)
+        result = tf_blade.verify_saved_model(zoo.saved(c_server.MODEL), broken)
         self.assertFalse(result.ok)
         self.assertEqual({item.engines for item in result.errors if not item.ok}, {False})
         self.assertEqual({item.engines for item in result.errors}, {True, False})
@@ -288,7 +321,7 @@ class PortableModelTest(absltest.TestCase):
     def test_bench_and_inspection(self) -> None:
         runtime.reset_runtime_stats()
         result = tf_blade.bench_saved_model(
-            zoo.saved(_MODEL),
+            zoo.saved(c_server.MODEL),
             self.model,
             sample_inputs={"serving_default": [self.requests[0]]},
             seconds=0.1,
@@ -307,10 +340,17 @@ class PortableModelTest(absltest.TestCase):
         self.assertEqual(self.check_c("-"), {})
 
     def test_c_with_the_library_loaded(self) -> None:
-        statistics = self.check_c(runtime.library_path())
-        (cluster,) = statistics["clusters"]
+        """Before and after the session is extended."""
+        definition = v1.GraphDef()
+        definition.node.add(name="extended", op="Neg", input=["answer"]).attr["T"].type = tf.float32.as_datatype_enum
+        extension = self.folder / "extension.pb"
+        extension.write_bytes(definition.SerializeToString())
+        served = self.serve_in_c(runtime.library_path(), extension=extension)
+        self.assertEqual(served.status, 0, served.error)
+        self.check([served.answers[0], *(-answer for answer in served.answers[1:])])
+        (cluster,) = served.stats["clusters"]
         self.assertEqual((cluster["engine_runs"], cluster["fallbacks"]), (len(self.requests), {}))
-        self.assertEqual(set(statistics["portable_calls"]), {"engine"})
+        self.assertEqual(set(served.stats["portable_calls"]), {"engine"})
 
     def test_c_with_the_library_preloaded(self) -> None:
         (cluster,) = self.check_c("-", preload=runtime.library_path())["clusters"]
@@ -324,28 +364,30 @@ class PortableModelTest(absltest.TestCase):
             for call in filter(engine_node, function.node_def):
                 call.attr["_blade_engines"].i = 3
         (damaged / "saved_model.pb").write_bytes(model.message.SerializeToString(deterministic=True))
-        status, error, lines = self.serve_in_c(runtime.library_path(), model=damaged)
-        statistics = self.check_answers(status, error, lines)
-        self.assertEqual((statistics["clusters"], set(statistics["portable_calls"])), ([], {"damaged"}))
-        said = [line for line in error.splitlines() if "stays a plain call of TensorFlow" in line]
+        served = self.serve_in_c(runtime.library_path(), model=damaged)
+        self.assertEqual(served.status, 0, served.error)
+        self.check(served.answers)
+        self.assertEqual((served.stats["clusters"], set(served.stats["portable_calls"])), ([], {"damaged"}))
+        said = [line for line in served.error.splitlines() if "stays a plain call of TensorFlow" in line]
         self.assertLen(said, 1)
         self.assertIn("_blade_engines is no list of engine files", said[0])
 
     def test_c_with_a_second_copy_is_refused(self) -> None:
         copy = self.folder / "libanother_name.so"
         shutil.copyfile(runtime.library_path(), copy)
-        status, error, _ = self.serve_in_c(str(copy), preload=runtime.library_path())
-        self.assertEqual(status, 1)
-        self.assertIn("BladeEngineOp is registered already: it is linked into this program, or another copy", error)
+        served = self.serve_in_c(str(copy), preload=runtime.library_path())
+        self.assertEqual(served.status, 1)
+        already = "BladeEngineOp is registered already: it is linked into this program, or another copy"
+        self.assertIn(already, served.error)
 
     def test_c_with_a_second_copy_preloaded_uses_one(self) -> None:
         """Nobody waits for the registration's status: it must not end the process."""
         copy = self.folder / "libpreloaded.so"
         shutil.copyfile(runtime.library_path(), copy)
-        status, error, _ = self.serve_in_c("-", preload=f"{runtime.library_path()} {copy}")
-        self.assertEqual(status, 0, error)
-        self.assertIn("BladeEngineOp is registered already", error)
-        self.assertIn("this one stays unused", error)
+        served = self.serve_in_c("-", preload=f"{runtime.library_path()} {copy}")
+        self.assertEqual(served.status, 0, served.error)
+        self.assertIn("BladeEngineOp is registered already", served.error)
+        self.assertIn("this one stays unused", served.error)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
-// The graph pass for portable models on a graph with one call, among devices of the caller's choice.
+// The graph pass for portable models on a graph of the caller's, among devices of the caller's choice.
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "tensorflow/core/common_runtime/device.h"
 #include "tensorflow/core/common_runtime/device_set.h"
+#include "tensorflow/core/common_runtime/graph_constructor.h"
 #include "tensorflow/core/common_runtime/optimization_registry.h"
 #include "tensorflow/core/framework/device_attributes.pb.h"
 #include "tensorflow/core/framework/function.h"
-#include "tensorflow/core/framework/node_def.pb.h"
+#include "tensorflow/core/framework/graph.pb.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/graph/graph.h"
 
@@ -36,46 +37,52 @@ std::unique_ptr<Device> MakeDevice(const std::string& type, int task) {
   return std::make_unique<FakeDevice>(attributes, task == 0);
 }
 
-tensorflow::NodeDef Call(const std::string& device, const std::string& mark) {
-  tensorflow::NodeDef call;
-  call.set_name("call");
-  call.set_op("StatefulPartitionedCall");
-  call.set_device(device);
-  auto& attrs = *call.mutable_attr();
-  attrs["f"].mutable_func()->set_name("subgraph");
-  attrs["Tin"].mutable_list();
-  attrs["Tout"].mutable_list();
-  attrs["_blade_engines"].mutable_list()->add_s("engine");
-  if (!mark.empty()) attrs[mark].set_s("mark");
-  return call;
-}
-
-}  // namespace
-
-// The op that the call has become; empty when something failed. `type` names a device beside the CPU, or is empty; the
-// device is of the process of this number, of which 0 is this one. `mark` is one more attribute of the call, or empty.
-extern "C" const char* op_after_pass(const char* type, int task, const char* device_of_call, const char* mark) {
-  static std::string op;
-  op.clear();
-  std::vector<std::unique_ptr<Device>> devices;
-  devices.push_back(MakeDevice("CPU", 0));
-  if (*type != '\0') devices.push_back(MakeDevice(type, task));
+absl::Status RunPass(const std::vector<std::unique_ptr<Device>>& devices, tensorflow::GraphDef* definition) {
   tensorflow::DeviceSet device_set;
   for (const auto& device : devices) device_set.AddDevice(device.get());
-  tensorflow::FunctionLibraryDefinition library(tensorflow::OpRegistry::Global());
-  auto graph = std::make_unique<tensorflow::Graph>(library);
-  absl::Status status;
-  graph->AddNode(Call(device_of_call, mark), &status);
-  if (!status.ok()) return op.c_str();
+  // As a session has it: the graph has a library of its own beside the session's.
+  tensorflow::FunctionLibraryDefinition library(tensorflow::OpRegistry::Global(), definition->library());
+  auto graph = std::make_unique<tensorflow::Graph>(tensorflow::OpRegistry::Global());
+  absl::Status status = tensorflow::ConvertGraphDefToGraph({}, *definition, graph.get());
+  if (!status.ok()) return status;
   tensorflow::GraphOptimizationPassOptions options;
   options.graph = &graph;
   options.flib_def = &library;
   options.device_set = &device_set;
   for (const auto& phase : OptimizationPassRegistry::Global()->groups().at(OptimizationPassRegistry::PRE_PLACEMENT)) {
     for (const auto& pass : phase.second) {
-      if (pass->name() == "TfBladePortablePass" && !pass->Run(options).ok()) return op.c_str();
+      if (pass->name() == "TfBladePortablePass") status.Update(pass->Run(options));
     }
   }
-  for (const tensorflow::Node* node : graph->op_nodes()) op = node->type_string();
-  return op.c_str();
+  graph->ToGraphDef(definition, /*include_flib_def=*/false);
+  *definition->mutable_library() = library.ToProto();
+  for (const std::string& name : library.ListFunctionNames()) {
+    if (!graph->flib_def().Contains(name)) status.Update(absl::NotFoundError("the graph does not know " + name));
+  }
+  return status;
+}
+
+std::string result;
+
+}  // namespace
+
+// Runs the pass on a serialized graph with its library. `type` names a device beside the CPU, or is empty; the device
+// is of the process of this number, of which 0 is this one. Gives what failed; empty when nothing did.
+extern "C" const char* run_pass(const char* type, int task, const char* data, size_t size) {
+  static std::string message;
+  std::vector<std::unique_ptr<Device>> devices;
+  devices.push_back(MakeDevice("CPU", 0));
+  if (*type != '\0') devices.push_back(MakeDevice(type, task));
+  tensorflow::GraphDef definition;
+  const bool parsed = definition.ParseFromArray(data, static_cast<int>(size));
+  const absl::Status status = parsed ? RunPass(devices, &definition) : absl::InvalidArgumentError("no graph");
+  result = definition.SerializeAsString();
+  message = status.ok() ? "" : status.ToString();
+  return message.c_str();
+}
+
+// The graph after the last run of the pass, serialized, with the library.
+extern "C" const char* graph_after_pass(size_t* size) {
+  *size = result.size();
+  return result.data();
 }

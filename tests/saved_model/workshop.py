@@ -90,14 +90,17 @@ def results(folder: Path, case: Case) -> Iterator[tuple[str, Any]]:
 
 
 def results_of_session(folder: Path, case: Case) -> Iterator[tuple[str, Any]]:
-    """The same by TF1's loader, as a server does."""
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    """The same by TF1's loader, as a server does, and once more through ops that extend the session's graph."""
+    with tf.Graph().as_default() as graph, tf.compat.v1.Session() as session:
         meta_graph = tf.compat.v1.saved_model.load(session, ["serve"], str(folder))
-        for signature, feeds in case.feeds.items():
-            spec = meta_graph.signature_def[signature]
-            feed = {spec.inputs[name].name: value for name, value in feeds.items()}
-            for name, info in sorted(spec.outputs.items()):
-                yield f"{signature}/{name}", session.run(info.name, feed)
+        for extended in (False, True):
+            for signature, feeds in case.feeds.items():
+                spec = meta_graph.signature_def[signature]
+                feed = {spec.inputs[name].name: value for name, value in feeds.items()}
+                for name, info in sorted(spec.outputs.items()):
+                    tensor = graph.get_tensor_by_name(info.name)
+                    value = session.run(tf.identity(tensor) if extended else tensor, feed)
+                    yield f"{signature}/{name}{' extended' if extended else ''}", value
 
 
 def same(expected: Any, found: Any) -> bool:

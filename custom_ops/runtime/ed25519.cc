@@ -3,17 +3,12 @@
 #include <cstddef>
 
 // BoringSSL's <openssl/curve25519.h>. It is declared here because a machine's own OpenSSL headers may come first.
-// TensorFlow's library exports it, though nothing promises that: weak, so that this library loads without it. Whoever
-// links statically defines TF_BLADE_STRONG_ED25519, since a weak reference takes nothing out of an archive.
-#if defined(TF_BLADE_STRONG_ED25519)
-#define TF_BLADE_IMPORT
-#else
-#define TF_BLADE_IMPORT __attribute__((weak))
-#endif
-extern "C" TF_BLADE_IMPORT __attribute__((visibility("default"))) int ED25519_verify(const uint8_t* message,
-                                                                                     size_t message_size,
-                                                                                     const uint8_t signature[64],
-                                                                                     const uint8_t public_key[32]);
+// TensorFlow's library exports it, though nothing promises that: weak, so that this library loads without it. What is
+// linked statically asks for it besides, in built_for_linked.cc, since a weak reference takes nothing out of an
+// archive.
+extern "C" __attribute__((weak, visibility("default"))) int ED25519_verify(const uint8_t* message, size_t message_size,
+                                                                           const uint8_t signature[64],
+                                                                           const uint8_t public_key[32]);
 
 namespace tf_blade {
 namespace {
@@ -36,9 +31,7 @@ bool Verify(const PublicKey& key, const KeySignature& signature, absl::string_vi
 
 // A function of the same name may come from elsewhere: what takes a wrong signature must not be asked.
 bool TestItself() {
-#if !defined(TF_BLADE_STRONG_ED25519)
   if (&ED25519_verify == nullptr) return false;
-#endif
   KeySignature wrong = kKnownSignature;
   wrong[40] ^= 1;
   PublicKey other = kKnownKey;

@@ -8,11 +8,17 @@ import subprocess
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
+import tensorflow as tf
 from absl.testing import absltest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.e2e import c_server, kit
-from tf_blade import runtime
+from tests.runtime import native
+from tf_blade import runtime, sign_saved_model
+from tf_blade.engines.signing import public_bytes
 
 # Bazel builds it; pytest has none.
 _PROGRAM = os.environ.get("TF_BLADE_LINKED_SERVER", "")
@@ -43,6 +49,38 @@ class LinkedServerTest(absltest.TestCase):
         served = c_server.serve(Path(_PROGRAM).absolute(), target, c_server.requests(), library=runtime.library_path())
         self.assertEqual(served.status, 1)
         self.assertIn("BladeEngineOp is registered already: it is linked into this program", served.error)
+
+    def test_signed_engines_run_where_keys_are_required(self) -> None:
+        unsigned, _ = kit.optimized(c_server.MODEL)
+        folder = Path(self.create_tempdir().full_path)
+        key = Ed25519PrivateKey.generate()
+        pem, form, bare = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        (folder / "key.pem").write_bytes(key.private_bytes(pem, form, bare))
+        sign_saved_model(unsigned, folder / "signed", key=folder / "key.pem")
+        requests = c_server.requests()[:2]
+        outcomes = []
+        with mock.patch.dict(os.environ, {"TF_BLADE_TRUSTED_KEYS": public_bytes(key).hex()}):
+            for model in (folder / "signed", unsigned):
+                served = c_server.serve(Path(_PROGRAM).absolute(), model, requests)
+                self.assertEqual(served.status, 0, served.error)
+                self.assertLessEqual(c_server.largest_error(c_server.expected(requests), served.answers), kit.TOLERANCE)
+                outcomes += [(item["engine_runs"], item["fallbacks"]) for item in served.stats["clusters"]]
+        self.assertEqual(outcomes, [(2, {}), (0, {"untrusted": 2})])
+
+
+class LinkedVerifierTest(absltest.TestCase):
+    def test_the_verifier_is_taken_out_of_an_archive(self) -> None:
+        """As in a server that is linked statically: what nothing asks for is left out of the program."""
+        folder = Path(self.create_tempdir().full_path)
+        compile_ = [*native.compiler(), "-std=c++17", "-O1", f"-I{_ROOT}", "-isystem", tf.sysconfig.get_include(), "-c"]
+        runtime_sources = [_ROOT / "custom_ops/runtime/ed25519.cc", _ROOT / "custom_ops/engine_op/built_for_linked.cc"]
+        here = _ROOT / "tests/serving"
+        for source in (here / "verifier_archive.cc", here / "verifier_main.cc", *runtime_sources):
+            subprocess.run([*compile_, source, "-o", folder / f"{source.stem}.o"], check=True)
+        subprocess.run(["ar", "rcs", "libcrypto.a", "verifier_archive.o"], cwd=folder, check=True)
+        objects = ["verifier_main.o", "ed25519.o", "built_for_linked.o", "libcrypto.a"]
+        subprocess.run([*native.compiler(), *objects, "-o", "program"], cwd=folder, check=True)
+        self.assertEqual(subprocess.run([folder / "program"], check=False).returncode, 0)
 
 
 class ForeignWorkspaceTest(absltest.TestCase):

@@ -96,16 +96,19 @@ def runtime_stats() -> dict[str, Any]:
     """What engines did in this process.
 
     Returns:
-        {"clusters": [...], "portable_calls": {...}}. Each cluster with "cluster" (its name), "calls", "engine_runs"
-        (calls that an engine served), "shadowed" (calls that TensorFlow served and an engine computed too, to compare),
-        "fallbacks" ({reason: other calls that TensorFlow served}), "contexts" (of calls, at work and idle),
-        "scratch_bytes" (that they keep between calls) and "engines": by order of preference, each with "index",
-        "backend", "hash", "file_bytes", "runs", "inits" (times its weights were prepared), "init_ns", "state_bytes"
-        (what prepared weights hold now), "breaker" ("closed", "open" or "half_open"), "openings" (times it opened),
-        "refused" ({reason: calls it did not serve; what is found when it is loaded counts once a load}), "load_refusal"
-        ("reason: detail" of the last load, "" when it succeeded), "shadow" ("runs" compared, "drifts" among them,
-        "skipped" and "max_drift"), and "shapes": how often it was called with which magnitudes of its unknown
-        dimensions, [{"up_to": {symbol: 0, 1, 2, 4, 8, ...}, "calls"}].
+        {"clusters": [...], "scratch_bytes": ..., "portable_calls": {...}}. Each cluster with "cluster" (its name),
+        "calls", "engine_runs" (calls that an engine served), "shadowed" (calls that TensorFlow served and an engine
+        computed too, to compare), "fallbacks" ({reason: other calls that TensorFlow served}), "contexts" (of calls, at
+        work and idle), "call_scratch_bytes" (the most scratch memory that a call needed) and "engines": by order of
+        preference, each with "index", "backend", "hash", "file_bytes", "runs", "inits" (times its weights were
+        prepared), "init_ns", "state_bytes" (what prepared weights hold now), "breaker" ("closed", "open" or
+        "half_open"), "openings" (times it opened), "refused" ({reason: calls it did not serve; what is found when it is
+        loaded counts once a load}), "load_refusal" ("reason: detail" of the last load, "" when it succeeded), "shadow"
+        ("runs" compared, "drifts" among them, "skipped" and "max_drift"), and "shapes": how often it was called with
+        which magnitudes of its unknown dimensions, [{"up_to": {symbol: 0, 1, 2, 4, 8, ...}, "calls"}].
+
+        "scratch_bytes" is the scratch memory that the process holds, in calls and between them: calls of all engines
+        share it, so that there is as much as the largest calls at once lately needed.
 
         "portable_calls" says what became of a portable model's calls in the graphs and functions that TensorFlow
         prepared, each time it did: "engine" (an engine op took the call's place), or why it stayed TensorFlow:
@@ -113,7 +116,9 @@ def runtime_stats() -> dict[str, Any]:
         another than a CPU).
     """
     text = _take_text(_library().tf_blade_runtime_stats_json())
-    result: dict[str, Any] = json.loads(text) if text is not None else {"clusters": [], "portable_calls": {}}
+    if text is None:
+        return {"clusters": [], "scratch_bytes": 0, "portable_calls": {}}
+    result: dict[str, Any] = json.loads(text)
     return result
 
 

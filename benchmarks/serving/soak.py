@@ -4,11 +4,17 @@
 
 Every response is compared with TensorFlow's. It prints what happened as JSON and exits with 1 if a response was wrong
 or lost, a call hung, or resident memory grew by more than 2% after the first minute.
+
+TensorFlow's allocator takes memory in regions, each twice as large as the one before, and returns none; engines keep
+scratch memory for as many calls as were at work at once. Both are as large as the worst moment so far, whenever that
+comes. So it is made to come before the clock starts: all threads at once send the largest requests, to the engines and
+to the original models. What grows from there on is a leak.
 """
 
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import dataclasses
 import json
 import os
@@ -46,6 +52,7 @@ class Outcome:
         settled_bytes: resident memory after the first minute; 0 in shorter runs.
         last_bytes: at the end, median of ten seconds.
         resident_mb: each minute, from the beginning on.
+        engines_mb: at the same times, scratch memory and prepared weights.
         fallbacks: calls that TensorFlow served, by reason.
     """
 
@@ -58,6 +65,7 @@ class Outcome:
     last_bytes: int = 0
     engine_runs: int = 0
     resident_mb: list[int] = dataclasses.field(default_factory=list)
+    engines_mb: list[int] = dataclasses.field(default_factory=list)
     fallbacks: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @property
@@ -76,6 +84,15 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def engine_bytes() -> int:
+    """What engines hold in memory now."""
+    import tf_blade
+
+    stats = tf_blade.runtime_stats()
+    states = sum(engine["state_bytes"] for item in stats["clusters"] for engine in item["engines"])
+    return int(stats["scratch_bytes"] + states)
+
+
 def _requests(name: str, full: bool, original: Any, count: int, longest: int) -> list[Request]:
     from tests import zoo
 
@@ -90,14 +107,15 @@ def _requests(name: str, full: bool, original: Any, count: int, longest: int) ->
     return requests
 
 
-def _prepare(folder: Path, full: bool, count: int) -> tuple[dict[str, list[Any]], list[Request]]:
-    """By model: the callables to choose from, one with a corrupt engine among them; and the requests."""
+def _prepare(folder: Path, full: bool, count: int) -> tuple[dict[str, Any], dict[str, list[Any]], list[Request]]:
+    """By model the original, and the callables to choose from, one with a corrupt engine among them; the requests."""
     import tensorflow as tf
 
     import tf_blade
     from tests import zoo
     from tests.e2e import damage
 
+    originals: dict[str, Any] = {}
     callables: dict[str, list[Any]] = {}
     requests: list[Request] = []
     for name in _NAMES["full" if full else "small"]:
@@ -106,10 +124,11 @@ def _prepare(folder: Path, full: bool, count: int) -> tuple[dict[str, list[Any]]
         corrupt = damage.rewritten(target, folder / f"{name}_corrupt", lambda data: data[:-9] + b"?" + data[-8:])
         models = [tf.saved_model.load(str(path)) for path in (source, target, target, target, corrupt)]
         original, *served = (model.signatures["serving_default"] for model in models)
+        originals[name] = original
         requests += _requests(name, full, original, count, 256 if full else 24)
         # One corrupt engine in all.
         callables[name] = served if name == "ranking" else served[:-1]
-    return callables, requests
+    return originals, callables, requests
 
 
 class _Soak:
@@ -142,12 +161,23 @@ class _Soak:
                 self.outcome.worst = max(self.outcome.worst, worst)
         del self.begun[number]
 
+    def warm_up(self, threads: int, originals: Mapping[str, Any]) -> None:
+        """Instantiates functions, which the first call does, then makes memory as large as it will ever have to be."""
+        for request in self.requests:
+            for serve in self.callables[request.model]:
+                serve(**request.feeds)
+        for name, original in originals.items():
+            requests = [request for request in self.requests if request.model == name]
+            largest = max(requests, key=lambda request: sum(np.size(value) for value in request.feeds.values()))
+            for serve in (original, *self.callables[name]):
+                with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+                    started = threading.Barrier(threads)
+                    for done in [pool.submit(_together, started, serve, largest) for _ in range(threads)]:
+                        done.result()
+
     def run(self, seconds: float, threads: int) -> Outcome:
         import tf_blade
 
-        for request in self.requests:  # functions are instantiated by the first call
-            for serve in self.callables[request.model]:
-                serve(**request.feeds)
         tf_blade.reset_runtime_stats()
         workers = [threading.Thread(target=self.work, args=(number,), daemon=True) for number in range(threads)]
         for worker in workers:
@@ -171,9 +201,15 @@ class _Soak:
             samples.append(resident_bytes())
             if time.monotonic() - begin >= 60 * len(self.outcome.resident_mb):
                 self.outcome.resident_mb.append(samples[-1] >> 20)
+                self.outcome.engines_mb.append(engine_bytes() >> 20)
             if time.monotonic() - begin >= _SETTLED_S and not self.outcome.settled_bytes:
                 self.outcome.settled_bytes = max(samples[-10:])
         return samples
+
+
+def _together(started: threading.Barrier, serve: Any, request: Request) -> None:
+    started.wait()
+    serve(**request.feeds)
 
 
 def run(seconds: float, *, threads: int = 8, full: bool = True, requests: int = 100, faults: str = "1/100") -> Outcome:
@@ -181,8 +217,10 @@ def run(seconds: float, *, threads: int = 8, full: bool = True, requests: int = 
     os.environ["TF_BLADE_FAULTS"] = faults
     try:
         with tempfile.TemporaryDirectory() as folder:
-            callables, made = _prepare(Path(folder), full, requests)
-            return _Soak(callables, made).run(seconds, threads)
+            originals, callables, made = _prepare(Path(folder), full, requests)
+            soak = _Soak(callables, made)
+            soak.warm_up(threads, originals)
+            return soak.run(seconds, threads)
     finally:
         del os.environ["TF_BLADE_FAULTS"]
 

@@ -136,7 +136,7 @@ class BladeEngineOp : public tensorflow::AsyncOpKernel {
     explicit Lease(BladeEngineOp* op)
         : op_(op),
           call_(op->pool_.TakeOrMake([op] { return std::make_unique<CallContext>(op->slots_.size(), op->stats_); })) {
-      call_->host.arena().BecomeBusy();
+      call_->Begin();
     }
     ~Lease() {
       call_->Rest();

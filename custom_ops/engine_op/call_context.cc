@@ -26,9 +26,15 @@ void TensorFlowHost::Begin(tensorflow::OpKernelContext* ctx, const EngineSignatu
   has_output_.assign(outputs_.size(), false);
 }
 
+size_t TensorFlowHost::ReturnMemory() {
+  const size_t peak = arena_->busy_peak();
+  ReturnArena(std::move(arena_));
+  return peak;
+}
+
 void TensorFlowHost::Forget() {
   outputs_.clear();
-  arena_.Reset();
+  arena_->Reset();
   ctx_ = nullptr;
 }
 
@@ -46,9 +52,9 @@ bool TensorFlowHost::TakeOutputs(std::vector<tensorflow::Tensor>* kept) {
 
 int TensorFlowHost::NumThreads() { return IntraOpPool(ctx_).NumThreads(); }
 
-void* TensorFlowHost::Alloc(size_t bytes) { return arena_.Allocate(bytes); }
+void* TensorFlowHost::Alloc(size_t bytes) { return arena_->Allocate(bytes); }
 
-void TensorFlowHost::Release(void* memory) { arena_.Release(memory); }
+void TensorFlowHost::Release(void* memory) { arena_->Release(memory); }
 
 void* TensorFlowHost::AllocPersistent(size_t bytes) {
   return memory_ == nullptr ? Misuse("persistent memory is for init only") : memory_->Allocate(bytes);
@@ -103,18 +109,11 @@ CallContext::CallContext(size_t engines, std::shared_ptr<ClusterStats> cluster_s
   Count(stats_->contexts);
 }
 
-CallContext::~CallContext() {
-  Count(stats_->contexts, -1);
-  Count(stats_->scratch_bytes, -counted_bytes_);
-}
+CallContext::~CallContext() { Count(stats_->contexts, -1); }
 
 void CallContext::Rest() {
   inputs.Release();
-  host.arena().BecomeIdle();
-  const auto bytes = static_cast<int64_t>(host.arena().capacity());
-  if (bytes == counted_bytes_) return;
-  Count(stats_->scratch_bytes, bytes - counted_bytes_);
-  counted_bytes_ = bytes;
+  CountPeak(stats_->call_scratch_bytes, static_cast<int64_t>(host.ReturnMemory()));
 }
 
 }  // namespace tf_blade

@@ -33,6 +33,10 @@ class TensorFlowHost : public Host {
   // For a run `memory` is null; for an init `signature` is null and what is persistent goes to `memory`.
   void Begin(tensorflow::OpKernelContext* ctx, const EngineSignature* signature, BlockList* memory);
 
+  // Borrows the scratch memory of a call, before its first run, and gives it back. Gives the most that a run needed.
+  void BorrowMemory() { arena_ = BorrowArena(); }
+  size_t ReturnMemory();
+
   // Drops the outputs that were not taken and frees the scratch memory.
   void Forget();
 
@@ -55,7 +59,6 @@ class TensorFlowHost : public Host {
   // Whether the engine broke its contract in a callback.
   bool misused() const { return misused_; }
   std::vector<int64_t>& symbols() { return symbols_; }
-  ScratchArena& arena() { return arena_; }
 
  private:
   void* Misuse(const char* message);
@@ -63,7 +66,7 @@ class TensorFlowHost : public Host {
   tensorflow::OpKernelContext* ctx_ = nullptr;
   const EngineSignature* signature_ = nullptr;
   BlockList* memory_ = nullptr;
-  ScratchArena arena_;
+  std::unique_ptr<ScratchArena> arena_;
   std::vector<tensorflow::Tensor> outputs_;
   std::vector<bool> has_output_;
   std::vector<int64_t> symbols_;
@@ -77,7 +80,8 @@ struct CallContext {
   CallContext(const CallContext&) = delete;
   CallContext& operator=(const CallContext&) = delete;
 
-  // Ends a call.
+  // Begins and ends a call.
+  void Begin() { host.BorrowMemory(); }
   void Rest();
 
   CallInputs inputs;
@@ -87,7 +91,6 @@ struct CallContext {
 
  private:
   const std::shared_ptr<ClusterStats> stats_;
-  int64_t counted_bytes_ = 0;  // what stats_ holds of the arena
 };
 
 }  // namespace tf_blade

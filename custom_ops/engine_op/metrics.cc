@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "custom_ops/runtime/memory.h"
 #include "custom_ops/runtime/stats.h"
 #include "tensorflow/core/lib/monitoring/collection_registry.h"
 #include "tensorflow/core/lib/monitoring/metric_def.h"
@@ -43,6 +44,20 @@ class Metric {
 
  private:
   const MetricDef<kKind, int64_t, kLabels> definition_;
+  const std::unique_ptr<CollectionRegistry::RegistrationHandle> registration_;
+};
+
+// Scratch memory is of the process, not of a cluster.
+class ScratchGauge {
+ public:
+  ScratchGauge(const char* name, const char* description)
+      : definition_(name, description),
+        registration_(CollectionRegistry::Default()->Register(&definition_, [this](MetricCollectorGetter getter) {
+          getter.Get(&definition_).CollectValue({}, ScratchBytes());
+        })) {}
+
+ private:
+  const MetricDef<MetricKind::kGauge, int64_t, 0> definition_;
   const std::unique_ptr<CollectionRegistry::RegistrationHandle> registration_;
 };
 
@@ -135,7 +150,7 @@ struct Metrics {
   const ClusterGauge contexts{
       "/tf_blade/contexts", "Contexts of calls, at work and idle.",
       [](const ClusterStats& s, const ClusterGauge::Emit& emit) { emit({s.cluster}, s.contexts.load()); }, "cluster"};
-  const EngineGauge bytes{"/tf_blade/bytes", "Memory held: prepared weights, scratch between calls, engine files.",
+  const EngineGauge bytes{"/tf_blade/bytes", "Memory held: prepared weights, engine files.",
                           [](const ClusterStats& s, const EngineGauge::Emit& emit) {
                             int64_t states = 0;
                             int64_t files = 0;
@@ -144,10 +159,14 @@ struct Metrics {
                               files += engine->file_bytes;
                             }
                             emit({s.cluster, "weights"}, states);
-                            emit({s.cluster, "scratch"}, s.scratch_bytes.load());
                             emit({s.cluster, "files"}, files);
                           },
                           "cluster", "kind"};
+  const ClusterGauge call_scratch{
+      "/tf_blade/call_scratch_bytes", "The most scratch memory that a call needed.",
+      [](const ClusterStats& s, const ClusterGauge::Emit& emit) { emit({s.cluster}, s.call_scratch_bytes.load()); },
+      "cluster"};
+  const ScratchGauge scratch{"/tf_blade/scratch_bytes", "Scratch memory held, in calls and between them."};
   const PortableCounter portable_calls{
       "/tf_blade/portable_calls", "Calls of portable models in graphs that were prepared, by what became of them."};
   const std::unique_ptr<Sampler<2>> init_time{

@@ -1,6 +1,8 @@
 #include "custom_ops/engine_op/registration.h"
 
 #include <dlfcn.h>
+#include <sys/auxv.h>
+#include <unwind.h>
 
 #include <memory>
 #include <string>
@@ -68,9 +70,44 @@ places: ascending, where they stand among all inputs of the subgraph.
       .Finalize(data);
 }
 
-// Whether TensorFlow is loading a library, hence waits for the statuses of registrations. It has a watcher in the
-// registry then, which no other may take the place of.
+// The program or library that an address lies in.
+const void* ObjectOf(const void* address) {
+  Dl_info info;
+  return dladdr(address, &info) == 0 ? nullptr : info.dli_fbase;
+}
+
+template <typename Function>
+const void* AddressOf(Function* function) {
+  return reinterpret_cast<const void*>(function);
+}
+
+// Who had this library loaded, up the stack of a static initializer: the first object that is neither this one nor the
+// dynamic linker.
+struct Loader {
+  const void* own = ObjectOf(kOpName);
+  const void* linker = reinterpret_cast<const void*>(getauxval(AT_BASE));
+  const void* linkers_entry = ObjectOf(AddressOf(&dlopen));
+  const void* found = nullptr;
+
+  static _Unwind_Reason_Code Visit(_Unwind_Context* context, void* argument) {
+    Loader& loader = *static_cast<Loader*>(argument);
+    const void* const object = ObjectOf(reinterpret_cast<const void*>(_Unwind_GetIP(context) - 1));
+    if (object == loader.own || object == loader.linker || object == loader.linkers_entry) return _URC_NO_REASON;
+    loader.found = object;
+    return _URC_END_OF_STACK;
+  }
+};
+
+// Whether TensorFlow is loading this library in this thread, hence waits for the statuses of registrations. It has a
+// watcher in the registry then. That alone would not tell: another thread may be loading another library, which must
+// neither get our status nor be kept from setting its watcher.
 bool IsAwaited() {
+  Loader loader;
+  const void* const tensorflow = ObjectOf(AddressOf(&tensorflow::OpRegistry::Global));
+  if (tensorflow == loader.own) return false;  // both are parts of the program
+  _Unwind_Backtrace(&Loader::Visit, &loader);
+  if (loader.found == nullptr || loader.found != tensorflow) return false;
+  // A program that TensorFlow is linked into may have called dlopen itself.
   tensorflow::OpRegistry* const registry = tensorflow::OpRegistry::Global();
   const auto watcher = [](const absl::Status& status, const tensorflow::OpDef&) { return status; };
   if (!registry->SetWatcher(watcher).ok()) return true;

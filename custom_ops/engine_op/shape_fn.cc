@@ -19,16 +19,22 @@ namespace {
 using tensorflow::shape_inference::DimensionHandle;
 using tensorflow::shape_inference::InferenceContext;
 using tensorflow::shape_inference::ShapeHandle;
-using SignaturePtr = std::shared_ptr<const EngineSignature>;
 
 constexpr size_t kMaxCached = 256;
 
-// Shape functions run many times for a node; hashing the whole file each time would show. Null for unusable files:
-// TensorFlow folds what it believes of shapes into results, so an engine that must not run must not tell shapes either.
-SignaturePtr ParseSignature(absl::string_view bytes) {
+// What is kept of an engine file.
+struct Known {
+  EngineSignature signature;
+  Digest content_hash;
+  std::vector<EngineSigner> signers;
+};
+using KnownPtr = std::shared_ptr<const Known>;
+
+// Shape functions run many times for a node; hashing the whole file each time would show. Null for unusable files.
+KnownPtr Parse(absl::string_view bytes) {
   using Key = std::pair<uint64_t, size_t>;
   static auto* const mutex = std::make_unique<std::mutex>().release();
-  static auto* const cache = std::make_unique<std::map<Key, SignaturePtr>>().release();
+  static auto* const cache = std::make_unique<std::map<Key, KnownPtr>>().release();
   const Key key(Fingerprint(bytes.data(), bytes.size(), 0), bytes.size());
   {
     std::lock_guard<std::mutex> lock(*mutex);
@@ -36,13 +42,15 @@ SignaturePtr ParseSignature(absl::string_view bytes) {
     if (found != cache->end()) return found->second;
   }
   absl::StatusOr<EngineFile> file = ParseEngineFile(bytes);
-  SignaturePtr signature;
-  if (file.ok() && CheckTrust(*file).ok())
-    signature = std::make_shared<const EngineSignature>(std::move(file->signature));
+  KnownPtr known;
+  if (file.ok()) {
+    known =
+        std::make_shared<const Known>(Known{std::move(file->signature), file->content_hash, std::move(file->signers)});
+  }
   std::lock_guard<std::mutex> lock(*mutex);
   if (cache->size() >= kMaxCached) cache->clear();
-  (*cache)[key] = signature;
-  return signature;
+  (*cache)[key] = known;
+  return known;
 }
 
 ShapeHandle InputShape(InferenceContext* c, int input) {
@@ -136,9 +144,11 @@ ShapeHandle Common(InferenceContext* c, ShapeHandle a, ShapeHandle b) {
 absl::Status BladeEngineShapeFn(InferenceContext* c) {
   std::optional<std::vector<ShapeHandle>> common;
   for (const absl::string_view bytes : EngineFilesOf(c->GetAttr("engines"))) {
-    const SignaturePtr signature = ParseSignature(bytes);
-    if (signature == nullptr) continue;
-    const std::optional<std::vector<ShapeHandle>> shapes = ShapesOf(c, *signature);
+    const KnownPtr known = Parse(bytes);
+    // TensorFlow folds what it believes of shapes into results: an engine that must not run must not tell shapes
+    // either.
+    if (known == nullptr || !CheckTrust(known->content_hash, known->signers).ok()) continue;
+    const std::optional<std::vector<ShapeHandle>> shapes = ShapesOf(c, known->signature);
     if (!shapes.has_value()) continue;
     for (size_t i = 0; common.has_value() && i < common->size(); ++i) {
       (*common)[i] = Common(c, (*common)[i], (*shapes)[i]);

@@ -32,6 +32,16 @@ bool IsNew(absl::string_view message) {
   return written->emplace(message).second;
 }
 
+void WarnOfEachUnknownVariable() {
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    const absl::string_view text(*entry);
+    if (text.substr(0, kPrefix.size()) != kPrefix) continue;
+    const absl::string_view name = text.substr(0, text.find('='));
+    if (std::find(std::begin(kKnown), std::end(kKnown), name) != std::end(kKnown)) continue;
+    LogWarningOnce(absl::StrCat("the environment variable ", name, " means nothing to tf_blade: is it misspelt?"));
+  }
+}
+
 }  // namespace
 
 void LogWarningOnce(absl::string_view message) {
@@ -43,13 +53,8 @@ void LogErrorOnce(absl::string_view message) {
 }
 
 void WarnOfUnknownVariables() {
-  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
-    const absl::string_view text(*entry);
-    if (text.substr(0, kPrefix.size()) != kPrefix) continue;
-    const absl::string_view name = text.substr(0, text.find('='));
-    if (std::find(std::begin(kKnown), std::end(kKnown), name) != std::end(kKnown)) continue;
-    LogWarningOnce(absl::StrCat("the environment variable ", name, " means nothing to tf_blade: is it misspelt?"));
-  }
+  static std::once_flag once;
+  std::call_once(once, WarnOfEachUnknownVariable);
 }
 
 bool DisabledByEnvironment() {

@@ -13,8 +13,9 @@ namespace tf_blade {
 void LogWarningOnce(absl::string_view message);
 void LogErrorOnce(absl::string_view message);
 
-// Warns, once each, of variables whose names begin with TF_BLADE_ and that nothing reads: a misspelt one would protect
-// or disable nothing, and nobody would know.
+// Warns of variables whose names begin with TF_BLADE_ and that nothing reads: a misspelt one would protect or disable
+// nothing, and nobody would know. The first call in a process does it, for all that is set by then: nobody can walk the
+// environment safely while a thread changes it, so it is not walked for every kernel.
 void WarnOfUnknownVariables();
 
 // TF_BLADE_DISABLE: whether no engine runs. 0 and 1 are meant; anything else disables too.

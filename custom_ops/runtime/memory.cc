@@ -6,6 +6,9 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <utility>
+
+#include "custom_ops/runtime/slot_pool.h"
 
 namespace tf_blade {
 namespace {
@@ -15,6 +18,13 @@ constexpr size_t kHugePageThreshold = size_t{8} << 20;
 constexpr size_t kMaxIdleBytes = size_t{1} << 30;
 
 std::atomic<size_t> idle_bytes{0};
+std::atomic<int64_t> scratch_bytes{0};
+
+// Never destroyed: kernels may outlive static destruction.
+SlotPool<ScratchArena>& Arenas() {
+  static auto* const arenas = std::make_unique<SlotPool<ScratchArena>>().release();
+  return *arenas;
+}
 
 bool RoundUp(size_t bytes, size_t unit, size_t* rounded) {
   if (bytes > SIZE_MAX - unit) return false;
@@ -83,6 +93,7 @@ void ScratchArena::Reset() {
   used_ = 0;
   if (call_peak_ > capacity_) Resize(call_peak_);
   peak_ = std::max(peak_, call_peak_);
+  busy_peak_ = std::max(busy_peak_, call_peak_);
   call_peak_ = 0;
   if (++calls_ < kWindow) return;
   if (capacity_ > 2 * peak_ + kMinShrinkBytes) Resize(peak_);
@@ -91,9 +102,11 @@ void ScratchArena::Reset() {
 }
 
 void ScratchArena::Resize(size_t bytes) {
+  const auto former = static_cast<int64_t>(capacity_);
   block_ = nullptr;  // first, so that both never exist at once
   block_ = bytes == 0 ? nullptr : AllocateAligned(bytes);
   capacity_ = block_ == nullptr ? 0 : bytes;
+  scratch_bytes.fetch_add(static_cast<int64_t>(capacity_) - former, std::memory_order_relaxed);
 }
 
 void ScratchArena::BecomeIdle() {
@@ -107,6 +120,7 @@ void ScratchArena::BecomeIdle() {
 }
 
 void ScratchArena::BecomeBusy() {
+  busy_peak_ = 0;
   if (!idle_) return;
   idle_bytes.fetch_sub(capacity_, std::memory_order_relaxed);
   idle_ = false;
@@ -114,9 +128,21 @@ void ScratchArena::BecomeBusy() {
 
 void ScratchArena::Trim() {
   BecomeBusy();
-  block_ = nullptr;
-  capacity_ = 0;
+  Resize(0);
   used_ = 0;
 }
+
+std::unique_ptr<ScratchArena> BorrowArena() {
+  std::unique_ptr<ScratchArena> arena = Arenas().TakeOrMake([] { return std::make_unique<ScratchArena>(); });
+  arena->BecomeBusy();
+  return arena;
+}
+
+void ReturnArena(std::unique_ptr<ScratchArena> arena) {
+  arena->BecomeIdle();
+  Arenas().Give(std::move(arena));
+}
+
+int64_t ScratchBytes() { return scratch_bytes.load(std::memory_order_relaxed); }
 
 }  // namespace tf_blade

@@ -3,6 +3,7 @@
 #define TF_BLADE_CUSTOM_OPS_RUNTIME_MEMORY_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <vector>
@@ -44,7 +45,7 @@ class BlockList {
 // shrinks to what they needed.
 class ScratchArena {
  public:
-  static constexpr int kWindow = 64;
+  static constexpr int kWindow = 256;
   static constexpr size_t kMinShrinkBytes = size_t{1} << 20;
 
   ScratchArena() = default;
@@ -68,6 +69,8 @@ class ScratchArena {
 
   // What it holds between calls.
   size_t capacity() const { return capacity_; }
+  // The most that a call needed since it became busy.
+  size_t busy_peak() const { return busy_peak_; }
 
  private:
   void NotePeak();
@@ -79,10 +82,20 @@ class ScratchArena {
   size_t used_ = 0;
   size_t call_peak_ = 0;  // of this call
   size_t peak_ = 0;       // of the calls of this window
-  int calls_ = 0;         // in this window
+  size_t busy_peak_ = 0;
+  int calls_ = 0;  // in this window
   bool idle_ = false;
   BlockList overflow_;
 };
+
+// The arenas of this process. A call borrows one for as long as it runs, whatever its engine: so there are as many as
+// calls at once, not as many for each engine, and a call finds what the one before it has left in the processor's
+// cache. Those that were not needed lately are freed.
+std::unique_ptr<ScratchArena> BorrowArena();
+void ReturnArena(std::unique_ptr<ScratchArena> arena);
+
+// What all arenas hold now, between calls and in them.
+int64_t ScratchBytes();
 
 }  // namespace tf_blade
 

@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "absl/strings/str_cat.h"
+#include "custom_ops/runtime/memory.h"
 
 namespace tf_blade {
 namespace {
@@ -104,7 +105,7 @@ std::string ClusterJson(const ClusterStats& stats) {
   return absl::StrCat("{\"cluster\": ", Quote(stats.cluster), ", \"calls\": ", stats.calls.load(),
                       ", \"engine_runs\": ", stats.engine_runs.load(), ", \"shadowed\": ", stats.shadowed.load(),
                       ", \"fallbacks\": ", ReasonsJson(stats.fallbacks), ", \"contexts\": ", stats.contexts.load(),
-                      ", \"scratch_bytes\": ", stats.scratch_bytes.load(), ", \"engines\": [", engines, "]}");
+                      ", \"call_scratch_bytes\": ", stats.call_scratch_bytes.load(), ", \"engines\": [", engines, "]}");
 }
 
 template <typename Counters>
@@ -176,7 +177,8 @@ std::string StatsJson() {
   for (const auto& cluster : AllClusterStats()) {
     absl::StrAppend(&clusters, clusters.empty() ? "" : ", ", ClusterJson(*cluster));
   }
-  return absl::StrCat("{\"clusters\": [", clusters, "], \"portable_calls\": ", PortableCallsJson(), "}");
+  return absl::StrCat("{\"clusters\": [", clusters, "], \"scratch_bytes\": ", ScratchBytes(),
+                      ", \"portable_calls\": ", PortableCallsJson(), "}");
 }
 
 void ResetStats() {
@@ -188,6 +190,7 @@ void ResetStats() {
     cluster.calls = 0;
     cluster.engine_runs = 0;
     cluster.shadowed = 0;
+    cluster.call_scratch_bytes = 0;
     Clear(cluster.fallbacks);
     for (auto& engine : cluster.engines) {
       engine->runs = 0;

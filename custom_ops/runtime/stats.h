@@ -24,6 +24,13 @@ using ReasonCounters = std::array<Counter, static_cast<size_t>(Reason::kCount)>;
 inline void Count(Counter& counter, int64_t by = 1) { counter.fetch_add(by, std::memory_order_relaxed); }
 inline void Count(ReasonCounters& counters, Reason reason) { Count(counters[static_cast<size_t>(reason)]); }
 
+// The largest that was seen.
+inline void CountPeak(Counter& counter, int64_t value) {
+  int64_t former = counter.load(std::memory_order_relaxed);
+  while (value > former && !counter.compare_exchange_weak(former, value, std::memory_order_relaxed)) {
+  }
+}
+
 // What came of the calls that engine and TensorFlow both computed.
 struct ShadowStats {
   Counter runs{0};     // compared
@@ -78,11 +85,11 @@ struct EngineStats {
 struct ClusterStats {
   std::string cluster;
   Counter calls{0};
-  Counter engine_runs{0};      // calls served by any engine
-  Counter shadowed{0};         // calls served by TensorFlow though an engine computed them too, to compare
-  ReasonCounters fallbacks{};  // other calls served by TensorFlow, by the first engine's reason that loaded
-  Counter contexts{0};         // contexts of calls that live: at work and idle
-  Counter scratch_bytes{0};    // scratch memory that contexts keep between calls
+  Counter engine_runs{0};         // calls served by any engine
+  Counter shadowed{0};            // calls served by TensorFlow though an engine computed them too, to compare
+  ReasonCounters fallbacks{};     // other calls served by TensorFlow, by the first engine's reason that loaded
+  Counter contexts{0};            // contexts of calls that live: at work and idle
+  Counter call_scratch_bytes{0};  // the most scratch memory that a call needed
   std::vector<std::shared_ptr<EngineStats>> engines;
 };
 
@@ -124,7 +131,8 @@ absl::string_view BreakerState(const EngineStats& stats);
 int64_t NowNs();
 
 // {"clusters": [{"cluster": ..., "calls": ..., "engine_runs": ..., "fallbacks": {reason: n}, "engines": [...]}],
-// "portable_calls": {what became of them: n}}; all keys are described at tf_blade/runtime.py, runtime_stats.
+// "scratch_bytes": n, "portable_calls": {what became of them: n}}; all keys are described at tf_blade/runtime.py,
+// runtime_stats.
 std::string StatsJson();
 
 // Sets all that counts up to zero. Breakers stay as they are.

@@ -79,9 +79,9 @@ absl::StatusOr<Keys> ReadKeyFile(const std::string& path) {
 }
 
 // The signed statement.
-std::string Statement(const EngineFile& file) {
-  const auto* const digest = reinterpret_cast<const char*>(file.content_hash.data());
-  return absl::StrCat(kContext, absl::string_view(digest, file.content_hash.size()));
+std::string Statement(const Digest& content_hash) {
+  const auto* const digest = reinterpret_cast<const char*>(content_hash.data());
+  return absl::StrCat(kContext, absl::string_view(digest, content_hash.size()));
 }
 
 }  // namespace
@@ -123,7 +123,9 @@ absl::StatusOr<Keys> ParseTrustedKeys(absl::string_view value) {
   return keys;
 }
 
-absl::Status CheckTrust(const EngineFile& file) {
+absl::Status CheckTrust(const EngineFile& file) { return CheckTrust(file.content_hash, file.signers); }
+
+absl::Status CheckTrust(const Digest& content_hash, const std::vector<EngineSigner>& signers) {
   // Read each time: keys can be exchanged while a server runs, and loading an engine takes far longer.
   const char* const value = std::getenv(kVariable);
   if (value == nullptr) return absl::OkStatus();
@@ -139,10 +141,10 @@ absl::Status CheckTrust(const EngineFile& file) {
     return Refuse(Reason::kUntrusted, "this TensorFlow has no function to verify signatures with");
   }
   std::string others;
-  for (const EngineSigner& signer : file.signers) {
+  for (const EngineSigner& signer : signers) {
     if (std::find(keys->begin(), keys->end(), signer.key) == keys->end()) {
       absl::StrAppend(&others, others.empty() ? "" : ", ", KeyName(signer.key));
-    } else if (IsSignedBy(file, signer)) {
+    } else if (VerifyEd25519(signer.key, signer.signature, Statement(content_hash))) {
       return absl::OkStatus();
     } else {
       return Refuse(Reason::kUntrusted, absl::StrCat("the signature of ", KeyName(signer.key), " is wrong"));
@@ -153,7 +155,7 @@ absl::Status CheckTrust(const EngineFile& file) {
 }
 
 bool IsSignedBy(const EngineFile& file, const EngineSigner& signer) {
-  return VerifyEd25519(signer.key, signer.signature, Statement(file));
+  return VerifyEd25519(signer.key, signer.signature, Statement(file.content_hash));
 }
 
 std::string KeyName(const PublicKey& key) {

@@ -21,8 +21,10 @@ absl::StatusOr<std::vector<PublicKey>> ParseTrustedKeys(absl::string_view value)
 // The keys in a file's text: PEM blocks and lines with a key each; lines that are empty or begin with # are skipped.
 absl::StatusOr<std::vector<PublicKey>> ParseKeyFile(absl::string_view text);
 
-// Whether an engine may be loaded in this process. Refuses with kUntrusted.
+// Whether an engine may be loaded in this process, by the keys of now. Refuses with kUntrusted. The second form is for
+// who keeps no more of a file.
 absl::Status CheckTrust(const EngineFile& file);
+absl::Status CheckTrust(const Digest& content_hash, const std::vector<EngineSigner>& signers);
 
 // Whether a signature on an engine file is its key's, be that trusted or not.
 bool IsSignedBy(const EngineFile& file, const EngineSigner& signer);

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from absl.testing import absltest
@@ -88,18 +89,27 @@ class LeftoversTest(absltest.TestCase):
     def test_only_what_nobody_writes_is_removed(self) -> None:
         folder = Path(self.create_tempdir().full_path)
         models.dense(folder / "src")
-        left = folder / f".dst.abcdefgh{_SUFFIX}"
-        written = folder / f".dst.12345678{_SUFFIX}"
+        here = Path("/proc/sys/kernel/random/boot_id").read_text().replace("-", "")[:12]
+        left = [f".dst.abcdefgh.{here}", ".dst.abandon1.cafecafecafe", ".dst.abandon2"]
+        locked = [f".dst.12345678.{here}", ".dst.lockedXX.cafecafecafe"]
+        # Locks of other machines need not show here: what was written lately may be in use.
+        elsewhere = [".dst.recent12.cafecafecafe", ".dst.recent34", ".dst.partly12.cafecafecafe"]
+        written = [folder / f"{name}{_SUFFIX}" for name in (*locked, *elsewhere)]
         others = [folder / name for name in (f".dst.v2.abcdefgh{_SUFFIX}", ".dst.abcdefgh.old", ".dst.abcdefgh.tmp")]
-        for path in (left, written, *others):
+        for path in (*(folder / f"{name}{_SUFFIX}" for name in left), *written, *others):
             (path / "variables").mkdir(parents=True)
-        (left / "saved_model.pb").write_text("half")
-        handle = os.open(written, os.O_RDONLY)
-        self.addCleanup(os.close, handle)
-        fcntl.flock(handle, fcntl.LOCK_EX)
+            (path / "variables" / "half").write_text("half")
+            if {"abandon1", "abandon2", "lockedXX", "partly12"} & set(path.name.split(".")):
+                for item in (path / "variables" / "half", path / "variables", path):
+                    os.utime(item, (time.time() - 25 * 3600,) * 2)
+        (folder / f"{elsewhere[2]}{_SUFFIX}" / "variables" / "half").write_text("whole")
+        for name in locked:
+            handle = os.open(folder / f"{name}{_SUFFIX}", os.O_RDONLY)
+            self.addCleanup(os.close, handle)
+            fcntl.flock(handle, fcntl.LOCK_EX)
         found = kit.call("optimize", folder / "src", folder / "dst", "--no-verify", "--no-warmup", *kit.QUICK)
         self.assertEqual(found.status, 0, found.err)
-        self.assertCountEqual(folder.iterdir(), [folder / "src", folder / "dst", written, *others])
+        self.assertCountEqual(folder.iterdir(), [folder / "src", folder / "dst", *written, *others])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The memory that an engine says a call plans is within what it holds after the call."""
+"""The memory that an engine says a call plans is what the call takes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ScratchTest(absltest.TestCase):
             with self.assertRaises(EngineFormatError):
                 read_scratch(data)
 
-    def test_formula_against_what_a_run_holds(self) -> None:
+    def test_formula_against_what_a_run_takes(self) -> None:
         spec = tf.TensorSpec([None, None, 24], tf.float32, "x")
 
         @tf.function(input_signature=[spec])
@@ -63,7 +63,7 @@ class ScratchTest(absltest.TestCase):
         for sizes in ((1, 40), (3, 100), (8, 300)):
             loaded(x=tf.constant(np.ones((*sizes, 24), np.float32)))
             planned = run_program(program, values=dict(zip((batch, length), sizes, strict=True)), names=names)
-            scratch = {item["cluster"]: item["scratch_bytes"] for item in tf_blade.runtime_stats()["clusters"]}
+            scratch = {item["cluster"]: item["call_scratch_bytes"] for item in tf_blade.runtime_stats()["clusters"]}
             (held,) = [scratch[cluster.name] for cluster in made.clusters if cluster.name in scratch]
             self.assertGreater(held, before)
             # Packed operands come on top of what is planned, each thread's.

@@ -346,6 +346,31 @@ void TestArenaShrinks() {
   Expect(arena.capacity() > 0 && arena.capacity() < size_t{1} << 20, "many small calls do");
 }
 
+// Calls in turn find the memory of the one before, whatever their engine; calls at once have each their own.
+void TestArenasAreShared() {
+  const auto held = [] { return tf_blade::ScratchBytes(); };
+  const int64_t before = held();
+  for (int turn = 0; turn < 20; ++turn) {
+    auto arena = tf_blade::BorrowArena();
+    Expect(arena->busy_peak() == 0, "the peak is this call's");
+    Expect(arena->Allocate(size_t{4} << 20) != nullptr, "memory");
+    arena->Reset();
+    Expect(arena->busy_peak() == size_t{4} << 20, "what the call needed");
+    tf_blade::ReturnArena(std::move(arena));
+    Expect(held() == before + (int64_t{4} << 20), "one arena for all that come in turn");
+  }
+  std::vector<std::unique_ptr<tf_blade::ScratchArena>> arenas;
+  for (int i = 0; i < 3; ++i) {
+    arenas.push_back(tf_blade::BorrowArena());
+    Expect(arenas.back()->Allocate(size_t{4} << 20) != nullptr, "memory");
+    arenas.back()->Reset();
+  }
+  Expect(held() == before + (int64_t{12} << 20), "one for each at once");
+  for (auto& arena : arenas) tf_blade::ReturnArena(std::move(arena));
+  for (int i = 0; i < 1000; ++i) tf_blade::ReturnArena(tf_blade::BorrowArena());
+  Expect(held() <= before + (int64_t{4} << 20), "what is not needed any more is freed");
+}
+
 using IntCache = tf_blade::WeakCache<int, int>;
 
 // Many ask for one value at once: it is made once, and made again after all have dropped it.
@@ -452,6 +477,7 @@ int main(int argc, char** argv) {
   TestArena();
   TestArenaReleases();
   TestArenaShrinks();
+  TestArenasAreShared();
   TestSlotPoolGrowsAndShrinks();
   TestSlotPoolWithoutMemory();
   TestWeakCacheMakesOnce();

@@ -12,6 +12,7 @@ from unittest import mock
 import tensorflow as tf
 from absl.testing import absltest
 
+from tests.runtime import native
 from tf_blade import runtime
 from tf_blade.errors import EnvironmentError_
 
@@ -62,10 +63,30 @@ except tf.errors.OpError as error:
     assert "registered already" in str(error), error
     print("refused")
 """
-        root = Path(runtime.__file__).resolve().parents[1]
-        command = [sys.executable, "-c", script]
-        result = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True)
-        self.assertIn("refused", result.stdout)
+        self.assertIn("refused", _run(script).stdout)
+
+    def test_a_copy_that_nobody_waits_for_disturbs_no_one(self) -> None:
+        """Another thread may be loading another library meanwhile, which is not to get the copy's status."""
+        copy = self.folder / "copy.so"
+        shutil.copyfile(runtime.library_path(), copy)
+        native.tensorflow_library(self.folder, "registry_watch.cc")
+        result = _run(f"""
+import ctypes
+import tensorflow as tf
+from tf_blade import runtime
+tf.load_op_library(runtime.library_path())
+watch = ctypes.CDLL({str(self.folder / "tensorflow_library.so")!r})
+assert watch.watch_begin() == 0
+ctypes.CDLL({str(copy)!r})
+print("told", watch.watch_end())
+""")
+        self.assertEqual(result.stdout.split(), ["told", "0"])
+        self.assertRegex(result.stderr, "registered already.*this one stays unused")
+
+
+def _run(script: str) -> subprocess.CompletedProcess[str]:
+    root = Path(runtime.__file__).resolve().parents[1]
+    return subprocess.run([sys.executable, "-c", script], cwd=root, check=True, capture_output=True, text=True)
 
 
 if __name__ == "__main__":

@@ -53,6 +53,9 @@ class MetricsTest(absltest.TestCase):
         }
         self.assertEqual({key: int(points.get(key, -1)) for key in expected}, expected)
         self.assertGreater(int(points["/tf_blade/bytes{cluster=exported;kind=weights}"]), 0)
+        of_call = int(points["/tf_blade/call_scratch_bytes{cluster=exported}"])
+        (held,) = [int(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("/tf_blade/scratch_bytes")]
+        self.assertBetween(of_call, 1, held)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import re
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,8 @@ _log = observe.logger("saved_model")
 # A file's name may have 255 bytes, which the target's may need all; a character has at most four.
 _MAX_PREFIX = 48
 _SUFFIX = ".tf_blade.tmp"
+# What another machine, or this one before it was started again, has left: in so many seconds no run is without a write.
+_ABANDONED_S = 24 * 60 * 60
 # A file system that has no locks, or none on folders (NFS).
 _NO_LOCKS = (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.EBADF)
 
@@ -111,13 +114,23 @@ def _prefix(dst: Path) -> str:
 def _make_temporary(dst: Path) -> tuple[Path, int]:
     """A new folder beside the target, and a handle that keeps it locked as long as this process lives."""
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=_prefix(dst), suffix=_SUFFIX, dir=dst.resolve().parent))
+        suffix = f".{_this_boot()}{_SUFFIX}"
+        folder = Path(tempfile.mkdtemp(prefix=_prefix(dst), suffix=suffix, dir=dst.resolve().parent))
         # Before it is locked, another process may take it for a leftover.
         with contextlib.suppress(FileNotFoundError, BlockingIOError):
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             if _lock(handle) is not _Lock.TAKEN:
                 return folder, handle
             os.close(handle)
+
+
+def _this_boot() -> str:
+    """Names the running kernel: processes that it serves see each other's locks, whatever the file system."""
+    try:
+        identity = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+    except OSError:
+        return "unknown"
+    return identity.strip().replace("-", "")[:12]
 
 
 class _Lock(enum.Enum):
@@ -139,19 +152,33 @@ def _lock(handle: int) -> _Lock:
 
 
 def _remove_leftovers(dst: Path) -> None:
-    """Removes temporary folders for this target whose processes are gone: their locks went with them."""
-    pattern = re.compile(re.escape(_prefix(dst)) + r"\w{8}" + re.escape(_SUFFIX))
+    """Removes temporary folders for this target whose processes are gone.
+
+    Where the running kernel serves the process that made one, its lock tells. Locks of other machines may not show on a
+    network file system, and some file systems have none: such a folder is taken for a living process's for a day.
+    """
+    pattern = re.compile(re.escape(_prefix(dst)) + r"\w{8}(?:\.(\w+))?" + re.escape(_SUFFIX))
+    here = _this_boot()
     for path in dst.resolve().parent.iterdir():
-        if pattern.fullmatch(path.name) is None or path.is_symlink() or not path.is_dir():
+        match = pattern.fullmatch(path.name)
+        if match is None or path.is_symlink() or not path.is_dir():
             continue
+        told_by_lock = here != "unknown" and match.group(1) == here
         with contextlib.suppress(FileNotFoundError, PermissionError):
             handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
-                if _lock(handle) is _Lock.OURS:
+                lock = _lock(handle)
+                alone = lock is _Lock.OURS and told_by_lock
+                if alone or (lock is not _Lock.TAKEN and _unchanged_s(path) > _ABANDONED_S):
                     _log.info("%s was left by a process that was killed; it is removed", path)
                     shutil.rmtree(path, ignore_errors=True)
             finally:
                 os.close(handle)
+
+
+def _unchanged_s(folder: Path) -> float:
+    """Seconds since anything below a folder was written."""
+    return time.time() - max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
 
 
 def _sync(folder: Path) -> None:

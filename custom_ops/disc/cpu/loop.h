@@ -12,7 +12,8 @@ namespace blade {
 namespace {
 
 // A loop may run for long: the n-th allocation that is in use at once gets the memory of the n-th one before, if that
-// is large enough.
+// is large enough. What is in use beyond `kBlocks` goes back to the host when it is released, at the latest with the
+// next turn.
 class LoopMemory {
  public:
   explicit LoopMemory(const BladeRal* ral) : host_(ral), ral_(*ral) {
@@ -36,7 +37,10 @@ class LoopMemory {
   LoopMemory& operator=(const LoopMemory&) = delete;
 
   const BladeRal* ral() const { return &ral_; }
-  void restart() { next_ = 0; }
+  void restart() {
+    next_ = 0;
+    release_beyond();
+  }
 
  private:
   static constexpr int kBlocks = 64;
@@ -45,9 +49,13 @@ class LoopMemory {
   static void* context(void* self) { return host(self)->context; }
 
   void* alloc(size_t bytes) {
-    if (next_ >= kBlocks) return host_->alloc(host_->context, bytes);
+    if (next_ >= kBlocks) {
+      void* const memory = host_->alloc(host_->context, bytes);
+      if (beyond_ == nullptr) beyond_ = memory;
+      return memory;
+    }
     const int index = next_++;
-    if (sizes_[index] < bytes) {
+    if (blocks_[index] == nullptr || sizes_[index] < bytes) {
       blocks_[index] = host_->alloc(host_->context, bytes);
       sizes_[index] = blocks_[index] == nullptr ? 0 : bytes;
       if (first_ == nullptr) first_ = blocks_[index];
@@ -55,14 +63,22 @@ class LoopMemory {
     return blocks_[index];
   }
 
-  // What lies beyond the blocks is the host's, and younger than them.
+  // What lies beyond the blocks is the host's, and younger than all of them: none gets new memory as long as it is
+  // there.
   void release(void* memory) {
     for (int i = 0; i < next_; ++i) {
       if (blocks_[i] != memory) continue;
       next_ = i;
+      release_beyond();
       return;
     }
+    if (memory == beyond_) beyond_ = nullptr;
     host_->release(host_->context, memory);
+  }
+
+  void release_beyond() {
+    if (beyond_ != nullptr) host_->release(host_->context, beyond_);
+    beyond_ = nullptr;
   }
 
   const BladeRal* host_;
@@ -70,7 +86,8 @@ class LoopMemory {
   int next_ = 0;
   void* blocks_[kBlocks] = {};
   size_t sizes_[kBlocks] = {};
-  void* first_ = nullptr;  // that the host gave
+  void* first_ = nullptr;   // that the host gave
+  void* beyond_ = nullptr;  // the first in use beyond the blocks
 };
 
 // result = x with row `index` replaced; result may be x. Sets the error flag where there is no such row.

@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 from absl.testing import absltest, parameterized
-from tensorflow.core.protobuf import fingerprint_pb2
+from tensorflow.core.protobuf import fingerprint_pb2, saved_model_pb2
 
 import tf_blade
 from tests.saved_model import models, workshop
@@ -149,6 +149,24 @@ class LosslessTest(parameterized.TestCase):
         expected, found = dict(workshop.results(src, case)), dict(workshop.results(dst, case))
         for key, value in expected.items():
             self.assertTrue(workshop.same(value, found[key]), key)
+
+    @parameterized.parameters(("Const", "dtype"), ("Const", "value"), ("StatefulPartitionedCall", "f"))
+    def test_what_crashes_the_fingerprint_is_found_before(self, op: str, attribute: str) -> None:
+        folder = Path(self.create_tempdir().full_path)
+        src, dst = folder / "src", folder / "dst"
+        models.dense(src)
+        message = saved_model_pb2.SavedModel.FromString((src / "saved_model.pb").read_bytes())
+        nodes = [node for node in message.meta_graphs[0].graph_def.node if node.op == op]
+        for node in nodes:
+            del node.attr[attribute]
+        (src / "saved_model.pb").write_bytes(message.SerializeToString())
+        with self.assertLogs("tf_blade", "WARNING") as logs:
+            tf_blade.optimize_saved_model(
+                src, dst, backends=("no_engine",), verify=False, warmup=False, **workshop.EAGER
+            )
+        self.assertIn(f"has no attribute '{attribute}'", "".join(logs.output))
+        self.assertTrue((dst / "saved_model.pb").exists())
+        self.assertFalse((dst / "fingerprint.pb").exists())
 
 
 _OPTIMIZE = """

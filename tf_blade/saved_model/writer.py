@@ -136,21 +136,29 @@ def write_saved_model(model: SavedModel, message: saved_model_pb2.SavedModel, fo
         content = (model.path / SAVED_MODEL_FILE).read_bytes()
     (folder / SAVED_MODEL_FILE).write_bytes(content)
     if (model.path / FINGERPRINT_FILE).exists():
-        _write_fingerprint(model.path, folder, content)
+        _write_fingerprint(model.path, folder, message, content)
     _log.info("%s: %d bytes of %s", folder, len(content), SAVED_MODEL_FILE)
 
 
-def _write_fingerprint(src: Path, folder: Path, content: bytes) -> None:
+# What TensorFlow's fingerprint looks up in the main graph without asking whether it is there: without it, it crashes.
+_FINGERPRINTED = {"Const": ("dtype", "value"), "PartitionedCall": ("f",), "StatefulPartitionedCall": ("f",)}
+
+
+def _write_fingerprint(src: Path, folder: Path, message: saved_model_pb2.SavedModel, content: bytes) -> None:
     """TensorFlow's own fingerprint of the new model, but for its random identifier: that comes from the model.
 
     TensorFlow makes none where names of functions are not as it makes them; such a model loads and runs without.
     """
-    fingerprint = fingerprint_pb2.FingerprintDef()
     try:
-        fingerprint.ParseFromString(fingerprinting.CreateFingerprintDef(str(folder)))
+        for node in message.meta_graphs[0].graph_def.node:
+            missing = [name for name in _FINGERPRINTED.get(node.op, ()) if name not in node.attr]
+            if missing:
+                raise fingerprinting.FingerprintException(f"node {node.name} has no attribute '{missing[0]}'")
+        text = fingerprinting.CreateFingerprintDef(str(folder))
     except fingerprinting.FingerprintException as error:
         _log.warning("%s: left out, as TensorFlow makes none for this model: %s", FINGERPRINT_FILE, error)
         return
+    fingerprint = fingerprint_pb2.FingerprintDef.FromString(text)
     digest = hashlib.sha256((src / FINGERPRINT_FILE).read_bytes() + content).digest()
     fingerprint.uuid = str(int.from_bytes(digest[:16], "big"))
     (folder / FINGERPRINT_FILE).write_bytes(fingerprint.SerializeToString(deterministic=True))

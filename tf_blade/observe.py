@@ -24,6 +24,7 @@ CHANNELS: Mapping[str, str] = {
     "disc.ir": "the IR of each cluster",
     "disc.fusion": "which ops became which kernel",
     "disc.toolchain": "compiler calls and their times",
+    "tensorrt": "the TensorRT in use, its builds and its own messages",
     "verify": "comparisons with the original",
     "warmup": "requests for the warmup file",
 }

@@ -175,6 +175,13 @@ def trace(case: OpCase) -> tuple[Callable[..., Any], Graph]:
     Raises:
         Unsupported: a node is refused.
     """
+    concrete, graph = read(case)
+    infer(graph)
+    return concrete, graph
+
+
+def read(case: OpCase) -> tuple[Callable[..., Any], Graph]:
+    """The same with shapes on the arguments alone."""
     specs = [tf.TensorSpec([d if isinstance(d, int) else None for d in arg.shape], arg.dtype) for arg in case.inputs]
     concrete = tf.function(case.fn, autograph=False).get_concrete_function(*specs)
     graph = graph_of(concrete, case.name)
@@ -186,7 +193,6 @@ def trace(case: OpCase) -> tuple[Callable[..., Any], Graph]:
             for flat, index in enumerate(np.ndindex(*content.shape)):
                 content[index] = symbolic.value_symbol(f"v{position}_{flat}")
             tensor.value = content
-    infer(graph)
     return concrete, graph
 
 

@@ -1,0 +1,50 @@
+"""Every rule twice: the builder makes a plan of its network, and the network's layers compute what TensorFlow does."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+
+from absl.testing import absltest, parameterized
+
+from tests.tensorrt import kit
+from tf_blade.backends.tensorrt.ops.base import RULES
+
+# Modules tests/ops/cases_<family>.py, whose rows run on every backend, and what only TensorRT is asked.
+FAMILIES = ("elementwise", "matrix", "reductions", "shape", "movement", "tensorrt")
+# Rows of an op, with different types or attributes, that get a plan: builds take time.
+ROWS_IN_PLAN = 4
+
+
+@functools.cache
+def checked(family: str) -> tuple[kit.Checked, ...]:
+    """The rows of a family that convert, each compared with TensorFlow."""
+    module = "tests.tensorrt.cases" if family == "tensorrt" else f"tests.ops.cases_{family}"
+    cases = importlib.import_module(module).CASES
+    results = (kit.check(case) for case in cases if kit.suits(case))
+    return tuple(item for item in results if item is not None)
+
+
+class RulesTest(parameterized.TestCase):
+    @parameterized.parameters(*FAMILIES)
+    def test_networks_compute_what_tensorflow_does(self, family: str) -> None:
+        self.assertNotEmpty(checked(family))
+
+    @parameterized.parameters(*FAMILIES)
+    def test_the_builder_makes_plans(self, family: str) -> None:
+        counts: dict[str, int] = {}
+        rows = []
+        for row in checked(family):
+            op = row.case.name.partition("_")[0]
+            counts[op] = counts.get(op, 0) + 1
+            if counts[op] <= ROWS_IN_PLAN:
+                rows.append(row)
+        kit.check_plan(self, rows)
+
+    def test_each_rule_is_in_a_row_with_unknown_sizes(self) -> None:
+        rows = [row for family in FAMILIES for row in checked(family)]
+        self.assertEmpty(set(RULES) - {node.op for row in rows if row.case.names for node in row.graph.nodes})
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,131 @@
+"""Optimization profiles: for which sizes a plan is made and tuned. They are derived; nobody has to write them."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tf_blade import symbolic
+from tf_blade.backends.tensorrt.convert import PlanInput
+from tf_blade.symbolic import Dim
+
+# What is assumed of a dimension that nothing is known of: a batch, or else a length.
+BATCH = (1, 8, 64)
+LENGTH = (1, 128, 512)
+# A range whose ends differ by more than this factor is cut, into so many profiles at the most.
+WIDE = 16
+MAX_PROFILES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """Sizes from `min` to `max`, both included; the plan is tuned for `opt`."""
+
+    min: int
+    opt: int
+    max: int
+
+
+Profile = Mapping[str, Range]
+
+
+def symbols_of(inputs: Iterable[PlanInput]) -> dict[str, bool]:
+    """The names of unknown sizes, in order; and whether each is a batch: the first dimension of whatever has it."""
+    found: dict[str, bool] = {}
+    for item in inputs:
+        content = () if item.content is None else tuple(item.content.reshape(-1))
+        for axis, dim in enumerate((*item.shape, *content)):
+            for symbol in symbolic.free_symbols([dim]):
+                name = str(symbol.name)
+                found[name] = found.get(name, True) and axis == 0
+    return found
+
+
+def derive(
+    inputs: Sequence[PlanInput],
+    observed: Sequence[Mapping[str, int]] = (),
+    batch_sizes: Sequence[int] = (),
+    given: Mapping[str, Range] | None = None,
+) -> tuple[Profile, ...]:
+    """Profiles that together cover each symbol's range.
+
+    Args:
+        inputs: the network's.
+        observed: the symbols' values in each of the sample inputs.
+        batch_sizes: the sizes that a server batches to (`allowed_batch_sizes`).
+        given: ranges that somebody wants, by symbol.
+    """
+    ranges: dict[str, Range] = {}
+    for name, is_batch in symbols_of(inputs).items():
+        seen = [values[name] for values in observed if values.get(name, 0) > 0]
+        ranges[name] = (given or {}).get(name) or _range(seen, tuple(batch_sizes) if is_batch else (), is_batch)
+    return _cut(ranges)
+
+
+def _range(seen: Sequence[int], batch_sizes: Sequence[int], is_batch: bool) -> Range:
+    """Batches are served from 1 on; other sizes from the least that was seen, with room beyond the largest."""
+    if batch_sizes:
+        return Range(1, _typical(seen or batch_sizes), max(*batch_sizes, *seen, 1))
+    if seen:
+        largest = max(seen)
+        return Range(1, _typical(seen), max(largest, BATCH[2]) if is_batch else _power_of_two(largest))
+    return Range(*(BATCH if is_batch else LENGTH))
+
+
+def _typical(sizes: Sequence[int]) -> int:
+    return sorted(sizes)[len(sizes) // 2]
+
+
+def _power_of_two(size: int) -> int:
+    return 1 << (size - 1).bit_length()
+
+
+def _cut(ranges: dict[str, Range]) -> tuple[Profile, ...]:
+    """The widest range in geometric pieces, where it is wide: plans for small sizes are others than for large ones."""
+    if not ranges:
+        return ({},)
+    widest = max(ranges, key=lambda name: ranges[name].max / ranges[name].min)
+    low, high = ranges[widest].min, ranges[widest].max
+    count = min(MAX_PROFILES, math.ceil(math.log(max(high / low, 1)) / math.log(WIDE)) or 1)
+    if count <= 1:
+        return (ranges,)
+    edges = [round(low * (high / low) ** (step / count)) for step in range(count + 1)]
+    profiles = []
+    for index, (begin, end) in enumerate(itertools.pairwise(edges)):
+        first = begin if index == 0 else begin + 1
+        typical = min(max(ranges[widest].opt, first), end)
+        profiles.append({**ranges, widest: Range(first, typical, end)})
+    return tuple(profiles)
+
+
+def bounds(dims: Sequence[Dim], profile: Profile) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """The least, tuned-for and largest values of Dims over a profile."""
+    return tuple(zip(*(_bounds_of(dim, profile) for dim in dims), strict=True)) or ((), (), ())  # type: ignore[return-value]
+
+
+def _bounds_of(dim: Dim, profile: Profile) -> tuple[int, int, int]:
+    if isinstance(dim, int):
+        return dim, dim, dim
+    names = [str(item.name) for item in symbolic.free_symbols([dim])]
+    corners = itertools.product(*((profile[name].min, profile[name].max) for name in names))
+    values = [symbolic.evaluate(dim, dict(zip(names, corner, strict=True))) for corner in corners]
+    typical = symbolic.evaluate(dim, {name: profile[name].opt for name in names})
+    return min(values), typical, max(values)
+
+
+def describe(definition: Any, inputs: Sequence[PlanInput], profile: Profile) -> list[dict[str, Any]]:
+    """A profile as plans' descriptions have it: for each input its shapes, or values where it is a shape tensor."""
+    by_name = {definition.get_input(i).name: definition.get_input(i) for i in range(definition.num_inputs)}
+    result = []
+    for item in inputs:
+        entry: dict[str, Any] = {}
+        is_values = by_name[item.name].is_shape_tensor and item.content is not None
+        dims = tuple(item.content.reshape(-1)) if is_values and item.content is not None else item.shape
+        entry["min"], entry["opt"], entry["max"] = (list(sizes) for sizes in bounds(dims, profile))
+        if is_values:
+            entry["shape"] = [int(dim) for dim in item.shape]
+        result.append(entry)
+    return result

@@ -99,9 +99,9 @@ class DType(enum.IntEnum):
         return self >= DType.FLOAT_REF
 
     @property
-    def ref(self) -> DType:
-        """The reference type of this type."""
-        return self if self.is_ref else DType(self + 100)
+    def referred(self) -> DType:
+        """The type that a reference type refers to; any other type itself."""
+        return DType(self - 100) if self.is_ref else self
 
     @property
     def is_float(self) -> bool:

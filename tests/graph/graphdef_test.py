@@ -195,6 +195,7 @@ class FunctionTest(absltest.TestCase):
             ({"change": lambda node: node.input.pop()}, "AddV2 takes float, float, and is given float"),
             ({"change": lambda node: node.input.append("x")}, "AddV2 takes float, float, and is given float, float, "),
             ({"change": lambda node: setattr(node.attr["T"], "type", 3)}, "int32, int32, and is given float"),
+            ({"change": lambda node: setattr(node.attr["T"], "type", 0)}, "takes invalid, invalid, and is given float"),
             ({"change": lambda node: node.attr["T"].Clear()}, "attribute 'T' is missing"),
             ({"change": lambda node: setattr(node.attr["T"], "i", 1)}, "'T' is of kind i; it should be of type type"),
         ):

@@ -151,7 +151,7 @@ class TensorFlowTest(absltest.TestCase):
     def test_references_have_their_variables_shape(self) -> None:
         graph = Graph("g")
         attrs = {"dtype": DType.FLOAT, "shape": ShapeAttr((3, 5)), "container": b"", "shared_name": b""}
-        variable = graph.add_node("VariableV2", "v", (), attrs, [DType.FLOAT.ref])  # type: ignore[arg-type]
+        variable = graph.add_node("VariableV2", "v", (), attrs, [DType.FLOAT_REF])  # type: ignore[arg-type]
         read = graph.add_node("Identity", "read", variable.outputs, {"T": DType.FLOAT}, [DType.FLOAT])
         read.outputs[0].handle = None
         y = op(graph, "Erfinv", "y", read.outputs[0])

@@ -29,6 +29,7 @@ from tf_blade.graph.graphdef_attrs import (
     output_args,
     read_attrs,
     read_shape,
+    ref_type,
     shape_attr,
     symbolic_shape,
     write_attr,
@@ -107,7 +108,7 @@ class _Reader:
         given = [tensor.dtype for tensor in node.inputs]
         wanted = input_types(self._catalog.get(node.op), node.attrs)
         # A value is read out of a reference where one is asked for, never the other way round.
-        if len(given) != len(wanted) or any(a not in (b, b.ref) for a, b in zip(given, wanted, strict=True)):
+        if len(given) != len(wanted) or any(b not in (a, a.referred) for a, b in zip(given, wanted, strict=True)):
             texts = (", ".join(dtype.name.lower() for dtype in types) or "nothing" for types in (wanted, given))
             raise Unsupported("op {} takes {}, and is given {}".format(node.op, *texts), node.name)
 
@@ -148,7 +149,7 @@ def graph_from_function_def(function: FunctionDef, catalog: OpCatalog) -> Graph:
             raise Unsupported(f"argument {arg.name} has no type of its own")
         if arg.name in graph:
             raise Unsupported(f"two arguments are called {arg.name}")
-        tensor = graph.add_input(arg.name, element_type(arg.type).ref if arg.is_ref else element_type(arg.type))
+        tensor = graph.add_input(arg.name, ref_type(element_type(arg.type)) if arg.is_ref else element_type(arg.type))
         tensor.shape = _stated_shape(function.arg_attr[index].attr, arg.name) if index in function.arg_attr else None
         if len(arg.handle_data) == 1 and arg.type == DType.RESOURCE:
             item = arg.handle_data[0]

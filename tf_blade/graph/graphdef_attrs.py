@@ -120,7 +120,7 @@ def _arg_dtypes(arg: op_def_pb2.OpDef.ArgDef, attrs: Mapping[str, Attr]) -> list
         if not 0 <= count <= _MAX_TENSORS:
             raise Unsupported(f"attribute {arg.number_attr} says {count} tensors")
         dtypes = [dtype] * count
-    return [item.ref for item in dtypes] if arg.is_ref else dtypes
+    return [ref_type(item) for item in dtypes] if arg.is_ref else dtypes
 
 
 # Which field of an AttrValue holds an attribute of the type that an op's definition states.
@@ -160,6 +160,15 @@ def element_type(number: int) -> DType:
         return DType(number)
     except ValueError as error:
         raise Unsupported(f"{number} is no element type") from error
+
+
+def ref_type(dtype: DType) -> DType:
+    """The type of references to values of a type.
+
+    Raises:
+        Unsupported: there is none.
+    """
+    return dtype if dtype.is_ref else element_type(dtype + 100)
 
 
 def read_shape(value: Any) -> ShapeAttr:

@@ -116,7 +116,7 @@ BLADE_NOINLINE inline float scale_and_mask(const AttentionArgs& args, const floa
 BLADE_NOINLINE inline float exponentiate(float* scores, int64_t n, float largest) {
   Lanes total[] = {0.0f, 0.0f};
   for_lanes<2>(0, n, [&](auto at, int64_t j, int slot) BLADE_LAMBDA {
-    const Lanes weight = exp_nonpositive(at.load(scores + j) - largest);
+    const Lanes weight = fn_exp_difference(at.load(scores + j) - largest);
     at.store(scores + j, weight);
     total[slot] = at.kept(total[slot] + weight, total[slot]);
   });

@@ -161,6 +161,53 @@ BLADE_ALWAYS_INLINE void for_lanes(int64_t first, int64_t last, const Body& body
   if (i < last) body(Part(last - i), i, 0);
 }
 
+// What the first stage of a loop hands to the second one.
+template <class A, class B = Lanes, class C = Lanes>
+struct Live {
+  A v0;
+  B v1;
+  C v2;
+};
+template <class A>
+BLADE_ALWAYS_INLINE Live<A> live_lanes(A a) {
+  return {a, {}, {}};
+}
+template <class A, class B>
+BLADE_ALWAYS_INLINE Live<A, B> live_lanes(A a, B b) {
+  return {a, b, {}};
+}
+template <class A, class B, class C>
+BLADE_ALWAYS_INLINE Live<A, B, C> live_lanes(A a, B b, C c) {
+  return {a, b, c};
+}
+
+// second(at, i, slot, first(at, i)) for all i in [first, last) by vectors, as above. With AVX-512 the first stage of a
+// vector is computed before the second one of the vector before it: the processor then finds instructions to execute
+// whose operands are there. Where registers are few, they are not worth what is kept in them.
+template <int kVectors, class First, class Second>
+BLADE_ALWAYS_INLINE void for_lanes_staged(int64_t first, int64_t last, const First& before, const Second& after) {
+  constexpr int64_t kStep = kVectors * kLanes;
+  int64_t i = first;
+  if (kLanes == 16 && i + kStep <= last) {
+    decltype(before(Whole(), i)) live[kVectors];
+#pragma GCC unroll 4
+    for (int n = 0; n < kVectors; ++n) live[n] = before(Whole(), i + n * kLanes);
+    for (; i + 2 * kStep <= last; i += kStep) {
+#pragma GCC unroll 4
+      for (int n = 0; n < kVectors; ++n) {
+        const auto next = before(Whole(), i + kStep + n * kLanes);
+        after(Whole(), i + n * kLanes, n, live[n]);
+        live[n] = next;
+      }
+    }
+#pragma GCC unroll 4
+    for (int n = 0; n < kVectors; ++n) after(Whole(), i + n * kLanes, n, live[n]);
+    i += kStep;
+  }
+  const auto both = [&](auto at, int64_t j, int slot) BLADE_LAMBDA { after(at, j, slot, before(at, j)); };
+  for_lanes<kLanes == 16 ? 1 : kVectors>(i, last, both);
+}
+
 // Combines accumulators, then their lanes, as a tree.
 template <class Op, int kVectors>
 BLADE_ALWAYS_INLINE float fold_lanes(const Lanes (&all)[kVectors]) {

@@ -8,6 +8,7 @@ built. Text stays symbolic (`Lin` parts) until rendering, so that loops can be m
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TypeAlias
 
@@ -17,6 +18,10 @@ from tf_blade.symbolic import Dim
 Part: TypeAlias = "str | Lin | Dim"
 
 SHORTEST = 8  # elements of a loop over vectors
+MANY = 40  # statements of a loop's body, beyond which a step computes one vector
+LONG = 0.5  # nanoseconds of a function whose operands are better computed beforehand
+STAGED = 4  # statements that are worth a stage of their own
+LIVE = 3  # constants that a stage hands on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,10 +40,14 @@ class Line:
         parts: its text.
         wide: the same over vectors of elements, see lanes.h; None where there is no such thing. A statement without
             parts is for vectors alone.
+        defines: the constant that it defines, if any.
+        cost: nanoseconds that it takes for an element, where that is known to be long.
     """
 
     parts: tuple[Part, ...]
     wide: tuple[Part, ...] | None = None
+    defines: str = ""
+    cost: float = 0.0
 
 
 @dataclasses.dataclass
@@ -95,12 +104,18 @@ class Body:
         self._place(level, Line(parts, wide))
 
     def define(
-        self, ctype: str, level: int, *parts: Part, prefix: str = "v", wide: tuple[Part, ...] | None = None
+        self,
+        ctype: str,
+        level: int,
+        *parts: Part,
+        prefix: str = "v",
+        wide: tuple[Part, ...] | None = None,
+        cost: float = 0.0,
     ) -> Scalar:
         """A new constant of the given value."""
         name = self.name(prefix)
         vector = None if wide is None else (f"const auto {name} = ", *wide, ";")
-        self.emit(level, f"const {ctype} {name} = ", *parts, ";", wide=vector)
+        self._place(level, Line((f"const {ctype} {name} = ", *parts, ";"), vector, name, cost))
         return Scalar(name, level)
 
     def atom(self, extent: Dim | None, level: int, *parts: Part) -> Atom:
@@ -253,7 +268,21 @@ class Renderer:
     def _vectors(self, item: Pass, first: str, last: str, indent: int) -> list[str]:
         """A loop over vectors of elements; `at` reads and writes them, `slot` tells which accumulator to use."""
         pad, name = "  " * indent, item.variables[-1].name
-        inner = [Line(line.wide) for line in item.levels[-1] if isinstance(line, Line) and line.wide is not None]
+        lines = [line for line in item.levels[-1] if isinstance(line, Line) and line.wide is not None]
+        stage, live = first_stage(lines)
+        inner = [Line(line.wide or ()) for line in lines]
+        if stage:
+            return [
+                f"{pad}for_lanes_staged<{item.vectors}>({first}, {last}, [&](auto at, int64_t {name}) BLADE_LAMBDA {{",
+                f"{pad}  (void){name};",
+                *self.items(inner[:stage], indent + 1),
+                f"{pad}  return live_lanes({', '.join(live)});",
+                f"{pad}}}, [&](auto at, int64_t {name}, int slot, const auto& live) BLADE_LAMBDA {{",
+                f"{pad}  (void)slot, (void){name};",
+                *(f"{pad}  const auto {value} = live.v{number};" for number, value in enumerate(live)),
+                *self.items(inner[stage:], indent + 1),
+                f"{pad}}});",
+            ]
         return [
             f"{pad}for_lanes<{item.vectors}>({first}, {last}, [&](auto at, int64_t {name}, int slot) BLADE_LAMBDA {{",
             f"{pad}  (void)slot, (void){name};",
@@ -296,8 +325,33 @@ def widen(item: Pass) -> bool:
             return False
         if any(isinstance(part, Lin) and part.terms.get(atom) != 1 for part in line.wide):
             return False
-    item.vectors = 4 if len(statements) <= 4 else 2 if len(statements) <= 8 else 1
+    item.vectors = 4 if len(statements) <= 6 else 2 if len(statements) <= MANY else 1
     return True
+
+
+def first_stage(lines: Sequence[Line]) -> tuple[int, list[str]]:
+    """Where to cut the steps of a loop over vectors in two, and the constants that the second part takes over.
+
+    Processors look no further ahead than some hundred instructions, which are few vectors where each waits for a long
+    chain of others. What comes before a long function is computed a step ahead of it. (0, []) where nothing is to gain.
+    """
+    stage = next((number for number, line in enumerate(lines) if line.cost >= LONG), 0)
+    if stage < STAGED or not all(line.defines for line in lines[:stage]):
+        return 0, []
+    later = set().union(*(words(line.wide or ()) for line in lines[stage:]))
+    live = [line.defines for line in lines[:stage] if line.defines in later]
+    return (stage, live) if 0 < len(live) <= LIVE else (0, [])
+
+
+def words(parts: Sequence[Part]) -> set[str]:
+    """The names in a statement, those of dimensions aside."""
+    found: set[str] = set()
+    for part in parts:
+        if isinstance(part, str):
+            found.update(re.findall(r"[A-Za-z_]\w*", part))
+        elif isinstance(part, Lin):
+            found.update(atom.name for atom in part.terms)
+    return found
 
 
 def merge_loops(items: Sequence[Item], variables: list[Atom]) -> list[Atom]:

@@ -7,10 +7,12 @@ later pass needs again is kept in a row buffer when computing it again would cos
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterable
 
 from tf_blade.backends.disc.codegen.affine import Atom, Lin, count, dim_equal, dim_mul, flatten, variable
+from tf_blade.backends.disc.codegen.ahead import run_ahead
 from tf_blade.backends.disc.codegen.body import Body, Item, Line, Pass, Scalar, merge_loops, widen
 from tf_blade.backends.disc.codegen.ctypes_ import register_type, storage
 from tf_blade.backends.disc.codegen.elements import Elements, wide_load, wide_store
@@ -80,10 +82,18 @@ def stages_of(ops: Iterable[Op]) -> dict[Value, int]:
     return stages
 
 
+@dataclasses.dataclass
+class Kept:
+    """The passes that store a value in a row buffer, and that read it last."""
+
+    first: int
+    last: int
+
+
 class RowsBuilder:
     """Writes one rows kernel; see `build_rows`."""
 
-    def __init__(self, group: Group, context: Context, buffered: dict[Value, int], lanes: int = 0) -> None:
+    def __init__(self, group: Group, context: Context, buffered: dict[Value, Kept], lanes: int = 0) -> None:
         assert group.domain is not None
         self.group = group
         self.context = context
@@ -91,6 +101,7 @@ class RowsBuilder:
         self.body = Body()
         self.pointers = Pointers(context.resolve)
         self.elements = Elements(self.body, group.ops, self.pointers, context.table)
+        self.elements.contracts = True
         self.stages = stages_of(group.ops)
         self.buffered = buffered
         self.requests: list[set[Value]] = []
@@ -122,7 +133,8 @@ class RowsBuilder:
         if index.flat != self.frame.full or self.pass_number < 0:
             return None
         self.requests[self.pass_number].add(value)
-        if value in self.buffer_names and value in self.stored and self.buffered[value] < self.pass_number:
+        kept = self.buffered.get(value)
+        if kept is not None and value in self.stored and kept.first < self.pass_number <= kept.last:
             name, flat = self.buffer_names[value]
             kind = register_type(value.dtype)
             suffix = "] != 0" if kind == "bool" else "]"
@@ -145,40 +157,54 @@ class RowsBuilder:
         self.elements.expect_rows(self.frame.kept)
 
     def _announce(self) -> None:
-        """Has the longest pass fetch what the next row reads and what a later pass of this row writes.
+        """Has the longest pass fetch what the next row reads, and the longest one after it what the last one writes.
 
-        Memory then works while the processor computes; without it, the first and the last pass wait for memory.
+        Memory then works while the processor computes; without it, the first and the last pass wait for memory. Two
+        passes share the work, since only a dozen lines can be on their way at a time.
         """
         passes = [item for item in self.body.row if isinstance(item, Pass)]
         if len(passes) < 2:
             return
         longest = max(passes, key=lambda item: len(item.levels[-1]))
-        last = passes[-1].levels[-1]
+        between = passes[next(number for number, item in enumerate(passes) if item is longest) + 1 : -1]
+        writer = max(between, key=lambda item: len(item.levels[-1])) if between else longest
         length = count(self.frame.domain.inner_shape)
         for pointer, flat in dict.fromkeys(self.elements.loads):
             if flat == self.frame.full:
                 longest.levels[-1].append(Line((), (f"expect_read({pointer} + (", flat.shifted(length), "));")))
         for value in self.group.outputs:
-            if longest.levels[-1] is not last and value in self.stored and self.stages[value] == len(passes) - 1:
+            if longest is not passes[-1] and value in self.stored and self.stages[value] == len(passes) - 1:
                 pointer = self.pointers.written(value)
                 place = self.frame.full_index(value).flat
-                longest.levels[-1].append(Line((), (f"expect_write({pointer} + (", place, "));")))
+                writer.levels[-1].append(Line((), (f"expect_write({pointer} + (", place, "));")))
 
     def _is_row(self, value: Value) -> bool:
         return self.frame.domain.inner_shape != () and not is_full(value, self.frame.domain)
 
     def _declare_buffers(self) -> None:
-        for value in self.buffered:
+        """Row buffers; a value may take that of another one in the pass that reads the other one last.
+
+        A pass reads an element before it stores that element of something else; see `_pass`.
+        """
+        shared: list[list[Value]] = []
+        for value in sorted(self.buffered, key=lambda item: self.buffered[item].first):
             if value in self.group.outputs:
                 self.buffer_names[value] = (self.pointers.written(value), self.frame.full)
+                continue
+            for users in shared:
+                if self.buffered[users[-1]].last <= self.buffered[value].first and users[0].dtype == value.dtype:
+                    users.append(value)
+                    break
             else:
-                self.buffer_names[value] = (self._row_buffer(value), self.frame.column)
+                shared.append([value])
+        for users in shared:
+            name = self._row_buffer(users[0], len(shared))
+            self.buffer_names.update((value, (name, self.frame.column)) for value in users)
 
-    def _row_buffer(self, value: Value) -> str:
-        """A buffer of one row: on the stack where rows are short enough, else a part of scratch memory."""
+    def _row_buffer(self, value: Value, count_: int) -> str:
+        """One of some buffers of a row: on the stack where rows are short enough, else a part of scratch memory."""
         domain, table = self.frame.domain, self.context.table
-        own = sum(1 for item in self.buffered if item not in self.group.outputs)
-        capacity = STACK_BYTES // own // 64 * 64 // value.dtype.size
+        capacity = STACK_BYTES // count_ // 64 * 64 // value.dtype.size
         length, ctype = count(domain.inner_shape), storage(value.dtype)
         name = self.body.name("b")
         if isinstance(length, int) and length <= capacity:
@@ -218,17 +244,20 @@ class RowsBuilder:
         item = self.body.begin_pass(inner)
         reducers = [self.accumulate(op) for op in reductions]
         level = item.variables[-1].level
+        stores = []
         for value in outputs:
             index = self.frame.full_index(value)
             text = self.elements.element(value, index).text
-            self._store(level, value, self.pointers.written(value), index.flat, text)
+            stores.append((value, self.pointers.written(value), index.flat, text))
             self.stored.add(value)
         for value in self.buffered:
-            if self.buffered[value] == number and value not in self.stored:
+            if self.buffered[value].first == number and value not in self.stored:
                 text = self.elements.element(value, self.frame.full_index(value)).text
-                name, flat = self.buffer_names[value]
-                self._store(level, value, name, flat, text)
+                stores.append((value, *self.buffer_names[value], text))
                 self.stored.add(value)
+        # After all that is read: some buffers change hands here.
+        for value, name, flat, text in stores:
+            self._store(level, value, name, flat, text)
         self.body.end_pass()
         self.reduce(item, reducers)
         self.pass_number = -1
@@ -255,8 +284,13 @@ class RowsBuilder:
         (x,) = op.operands
         if op.attrs["kind"] != "sum" or x.kind != "elementwise" or x.op not in self.group.ops or x in self.stored:
             return []
-        values = {"square": x.op.operands * 2, "mul": x.op.operands}.get(x.op.attrs["fn"], ())
-        return [self.elements.element(value, self.frame.full_index(value)).text for value in values]
+        fn = x.op.attrs["fn"]
+        if fn not in ("mul", "square", "squared_difference"):
+            return []
+        texts = [self.elements.element(value, self.frame.full_index(value)).text for value in x.op.operands]
+        if fn == "squared_difference":
+            texts = [f"Lanes({texts[0]}) - Lanes({texts[1]})"]
+        return texts if fn == "mul" else texts * 2
 
     def reduce(self, item: Pass, reducers: list[tuple[Reducer, str, Op]]) -> None:
         """Declares the accumulators before the pass that was just ended, and combines their lanes after it."""
@@ -299,14 +333,14 @@ def is_full(value: Value, domain: Domain) -> bool:
     return dim_equal(count(value.shape), count(domain.shape))
 
 
-def plan_buffers(builder: RowsBuilder) -> dict[Value, int]:
-    """The values that passes after their first one read, and that are worth keeping, with the pass that stores them."""
+def plan_buffers(builder: RowsBuilder) -> dict[Value, Kept]:
+    """The values that passes after their first one read, and that are worth keeping."""
     first: dict[Value, int] = {}
     for number, values in enumerate(builder.requests):
         for value in values:
             first.setdefault(value, number)
     worth = {value for value in first if recompute_cost(value, builder.group.ops) > CHEAP}
-    kept: dict[Value, int] = {}
+    kept: dict[Value, Kept] = {}
     roots: list[tuple[int, Value]] = []
     for op in builder.group.ops:
         if op.kind == "reduce":
@@ -321,7 +355,8 @@ def plan_buffers(builder: RowsBuilder) -> dict[Value, int]:
                 continue
             seen.add(value)
             if value in worth and first[value] < number:
-                kept[value] = first[value]
+                entry = kept.setdefault(value, Kept(first[value], number))
+                entry.last = max(entry.last, number)
                 continue
             stack.extend(value.op.operands)
     return dict(sorted(kept.items(), key=lambda item: order[item[0].op]))
@@ -383,8 +418,10 @@ def _finish(builder: RowsBuilder) -> Kernel:
     for item in body.row:
         if isinstance(item, Pass) and not any(item is other for other in builder.reducing):
             widen(item)
+    ahead = run_ahead(body.row, kept[0].name) if len(kept) == 1 else None
     render, dims = renderer(context.table)
-    lines = render.items(body.kernel, 1) + row_loop(render, kept, body.row)
+    lines = render.items(body.kernel, 1) + render.items(ahead.before if ahead else [], 1)
+    lines += row_loop(render, kept, ahead.row if ahead else body.row)
     ps = picoseconds(builder.group.ops, builder.group.outputs)
     length = context.table.c(count(frame.domain.inner_shape))
     comment = describe(list(builder.group.ops), builder.group.outputs)

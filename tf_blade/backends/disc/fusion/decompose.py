@@ -65,7 +65,7 @@ def _softmax(b: Builder, op: Op, operands: list[Value]) -> Value:
     last = [x.rank - 1]
     # A NaN makes the sum NaN, and with it the row, whatever is subtracted.
     shifted = b.binary("sub", x, b.reduce("max", x, last, keepdims=True, may_lose_nan=True))
-    exps = b.elementwise("exp", shifted)
+    exps = b.elementwise("exp_difference", shifted)
     total = b.reduce("sum", exps, last, keepdims=True)
     if op.attrs["log"]:
         result = b.binary("sub", shifted, b.elementwise("log", total))

@@ -76,7 +76,7 @@ class RemoveIdentitiesTest(Case):
         self.assertEqual(self.apply(remove_identities), 0)
 
     def test_a_reference_is_read_where_it_was(self) -> None:
-        variable = self.graph.add_node("VariableV2", "v", (), {"dtype": DType.FLOAT}, [DType.FLOAT.ref])
+        variable = self.graph.add_node("VariableV2", "v", (), {"dtype": DType.FLOAT}, [DType.FLOAT_REF])
         self.graph.add_output("v", op(self.graph, "Identity", "read", variable.outputs[0]))
         self.assertEqual(remove_identities(self.graph, EFFECTS), 0)
 

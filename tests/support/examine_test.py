@@ -104,7 +104,7 @@ class NeverTest(parameterized.TestCase):
         self.assertIn("calls functions", self._reason("call"))
 
     def test_references(self) -> None:
-        variable = self.graph.add_node("VariableV2", "v", (), {}, [DType.FLOAT.ref])
+        variable = self.graph.add_node("VariableV2", "v", (), {}, [DType.FLOAT_REF])
         self.graph.add_node("Identity", "read", variable.outputs, {"T": DType.FLOAT}, [DType.FLOAT])
         self.assertIn("references", self._reason("read"))
 

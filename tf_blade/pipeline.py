@@ -254,12 +254,11 @@ class _Run:
             for cluster in clustering.clusters:
                 self.progress.step(cluster.name)
                 piece = cut(cluster, self.settings)
-                engine = self.build_one(piece, backends)
-                _log_engine(cluster, engine)
-                if engine is not None:
-                    engine = self.signed(engine)
-                    cuts[cluster.name], engines[cluster.name] = piece, (engine,)
-                    self.record_engine(function, cluster, engine)
+                built = tuple(self.signed(engine) for engine in self.build_all(piece, backends))
+                _log_engine(cluster, built[0] if built else None)
+                if built:
+                    cuts[cluster.name], engines[cluster.name] = piece, built
+                    self.record_engines(function, cluster, built)
         return cuts, engines
 
     def signed(self, engine: BuiltEngine) -> BuiltEngine:
@@ -269,10 +268,12 @@ class _Run:
         key = read_private_key(self.settings.sign_key)
         return dataclasses.replace(engine, engine=sign_engine(engine.engine, key))
 
-    def record_engine(self, function: str, cluster: Cluster, engine: BuiltEngine) -> None:
+    def record_engines(self, function: str, cluster: Cluster, engines: Sequence[BuiltEngine]) -> None:
         (item,) = (item for item in self.report.clusters if item.name == cluster.name)
-        item.backend, item.seconds, item.details = engine.backend, engine.seconds, dict(engine.details)
-        item.engine_bytes = len(engine.engine)
+        item.backend = ", then ".join(engine.backend for engine in engines)
+        item.seconds = sum(engine.seconds for engine in engines)
+        item.details = {key: value for engine in engines for key, value in engine.details}
+        item.engine_bytes = sum(len(engine.engine) for engine in engines)
         # Constants and reads of variables belong to every cluster that reads them.
         self.inside.update((function, node.name) for node in cluster.nodes)
         totals = self.report.totals
@@ -281,14 +282,18 @@ class _Run:
         totals.nodes_in_engines = len(self.inside)
         totals.nominal_flops_in_engines += item.nominal_flops
 
-    def build_one(self, piece: ClusterGraph, backends: Sequence[Backend]) -> BuiltEngine | None:
-        """The engine of the first backend that can build one."""
+    def build_all(self, piece: ClusterGraph, backends: Sequence[Backend]) -> list[BuiltEngine]:
+        """The engine of the first backend that can build one; where it takes some calls only, the next one's too."""
         names = [backend.name for backend in backends]
+        built: list[BuiltEngine] = []
         for backend in backends[names.index(piece.cluster.backend) :]:
+            if built and not built[-1].partial:
+                break
             if backend.name != piece.cluster.backend and not _takes_all(backend, piece):
                 continue
             try:
-                return backend.build(piece, self.settings)
+                built.append(backend.build(piece, self.settings))
+                continue
             except BuildFailure as failure:
                 reason = failure.reason
             except Exception as error:  # noqa: BLE001 - whatever a backend raises costs this cluster its engine alone
@@ -297,7 +302,7 @@ class _Run:
             self.report.build_failures.append(FailureReport(piece.cluster.name, backend.name, reason))
             if self.settings.strict:
                 raise StrictModeError(f"{backend.name} could not build cluster {piece.cluster.name}: {reason}")
-        return None
+        return built
 
     def rewrite(
         self,

@@ -29,6 +29,15 @@ class Settings:
     warmup: bool = _option(True, "write a warmup file for TensorFlow Serving, unless the model has one")
     serving: bool = _option(False, "also write batching parameters and a sample configuration for TensorFlow Serving")
     batch_sizes: tuple[int, ...] = _option((1, 8), "batch sizes to serve: of warmup requests and batching parameters")
+    tensorrt_precision: str = _option("fp32", "precision of TensorRT plans: fp32, tf32, fp16 or bf16")
+    tensorrt_targets: tuple[str, ...] = _option(
+        ("8.0", "8.6", "8.9"), "compute capabilities that TensorRT-RTX builds for"
+    )
+    tensorrt_seconds: float = _option(600.0, "a TensorRT build that takes longer is given up")
+    tensorrt_memory_mb: int = _option(0, "memory that a TensorRT build may take, in MiB; 0: no limit")
+    tensorrt_timing_cache: str = _option("", "file of TensorRT timings that builds share; none when not given")
+    tensorrt_version_compatible: bool = _option(False, "TensorRT plans that later versions load too")
+    tensorrt_hardware_compatible: bool = _option(False, "TensorRT plans that later GPUs run too")
     stop_after: str = _option("", "stop after this phase and write nothing")
     dump_after: tuple[str, ...] = _option((), "phases to print the graphs after; 'all' for every one")
     dump_dir: str = _option("", "folder for dumps; standard error when not given")

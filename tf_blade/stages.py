@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Protocol
 
 from tf_blade.errors import Unsupported
@@ -57,11 +58,13 @@ class ClusterGraph:
         cluster: where it was cut from.
         graph: `_Arg` inputs in the order of `cluster.inputs`, outputs in that of `cluster.outputs`.
         weights: names of the inputs that are large constants; variables' handles are weights too.
+        observed: for each of the sample inputs, what is known of the sizes that `graph` names.
     """
 
     cluster: Cluster
     graph: Graph
     weights: frozenset[str]
+    observed: tuple[Mapping[str, int], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,12 +76,14 @@ class BuiltEngine:
         engine: the engine file's bytes (see engines/format.py).
         seconds: time the build took.
         details: anything worth showing, e.g. the kernels; keys and values as text.
+        partial: it takes some of the calls only; the engine of the next backend is for the others.
     """
 
     backend: str
     engine: bytes
     seconds: float
     details: tuple[tuple[str, str], ...] = ()
+    partial: bool = False
 
 
 class Backend(Protocol):

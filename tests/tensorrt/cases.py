@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from tests.ops.harness import Arg, OpCase, f32, uniform
+from tests.ops.harness import Arg, OpCase, Sizes, f32, i32, integers, uniform
 
 raw = tf.raw_ops
 
@@ -39,15 +39,119 @@ def _shape() -> Iterator[OpCase]:
     yield OpCase("IdentityN", lambda x, y: raw.IdentityN(input=[x, y]), (f32("n"), f32(2)))
     yield OpCase("EnsureShape", lambda x: raw.EnsureShape(input=x, shape=[None, 3]) + 1.0, (f32("n", 3),))
     yield OpCase("Range_shape", lambda x: raw.Range(start=2, limit=tf.shape(x)[0] * 3, delta=2), (f32("n", 3),))
-    kept: list[tf.Variable] = []
+    weight = _Kept([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    yield OpCase(
+        "ReadVariableOp",
+        lambda x: raw.MatMul(a=x, b=raw.ReadVariableOp(resource=weight(), dtype=tf.float32)),
+        (f32("n", 3),),
+    )
+    table = _Kept([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    yield OpCase(
+        "ResourceGather",
+        lambda ids: raw.ResourceGather(resource=table(), indices=ids, dtype=tf.float32) * 2.0,
+        (i32("n", 2, make=integers(0, 3)),),
+    )
 
-    def read(x: tf.Tensor) -> tf.Tensor:
-        if not kept:
+
+class _Kept:
+    """A variable that is made when a row is traced."""
+
+    def __init__(self, content: list[list[float]]) -> None:
+        self._content = content
+        self._variable: tf.Variable | None = None
+
+    def __call__(self) -> tf.Tensor:
+        if self._variable is None:
             with tf.init_scope():
-                kept.append(tf.Variable([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
-        return raw.MatMul(a=x, b=raw.ReadVariableOp(resource=kept[0].handle, dtype=tf.float32))
-
-    yield OpCase("ReadVariableOp", read, (f32("n", 3),))
+                self._variable = tf.Variable(self._content)
+        return self._variable.handle
 
 
-CASES: tuple[OpCase, ...] = (*_elementwise(), *_shape())
+def _small(sizes: Sizes) -> bool:
+    """Volumes that a window does not fit into: TensorFlow computes them to nothing."""
+    return sizes["d"] < 3
+
+
+def _volumes() -> Iterator[OpCase]:
+    """What the shared tables compose of other ops."""
+    for padding in ("SAME", "VALID"):
+        for stride in (1, 2):
+            strides = [1, stride, stride, 1, 1]
+            attrs = {"strides": strides, "padding": padding}
+            yield OpCase(
+                f"Conv3D_{padding}_{stride}",
+                lambda x, w, attrs=attrs: raw.Conv3D(input=x, filter=w, **attrs),
+                (f32("n", "d", 7, 5, 3), f32(3, 2, 3, 3, 4, weight=True)),
+                sizes=(3, 5),
+                may_guard=_small,
+            )
+            for name in ("MaxPool3D", "AvgPool3D"):
+                fn = getattr(raw, name)
+                yield OpCase(
+                    f"{name}_{padding}_{stride}",
+                    lambda x, fn=fn, attrs=attrs: fn(input=x, ksize=[1, 2, 3, 2, 1], **attrs),
+                    (f32("n", "d", 7, 5, 3),),
+                    sizes=(3, 5),
+                    may_guard=_small,
+                )
+    yield OpCase(
+        "Conv3DBackpropInputV2",
+        lambda x, w: raw.Conv3DBackpropInputV2(
+            input_sizes=tf.stack([tf.shape(x)[0], 6, 8, 4, 3]),
+            filter=w,
+            out_backprop=x,
+            strides=[1, 2, 2, 1, 1],
+            padding="SAME",
+        ),
+        (f32("n", 3, 4, 4, 2), f32(3, 2, 3, 3, 2)),
+    )
+
+
+def _images() -> Iterator[OpCase]:
+    """Transposes that meet between convolutions, and what lies between them."""
+
+    def block(x: tf.Tensor, a: tf.Tensor, b: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+        first = tf.nn.relu(tf.nn.conv2d(x, a, 1, "SAME") * scale + 1.0)
+        gate = tf.sigmoid(tf.reduce_mean(first, [1, 2], keepdims=True))
+        second = tf.nn.conv2d(first * gate, b, 2, "SAME")
+        joined = tf.concat([second, tf.nn.max_pool2d(first, 2, 2, "SAME")], -1)
+        return tf.reduce_max(joined, [1, 2])
+
+    weights = f32(3, 3, 3, 4, weight=True), f32(3, 3, 4, 4, weight=True), f32(4, weight=True)
+    yield OpCase("Conv2D_block", block, (f32("n", "h", 6, 3), *weights), sizes=(2, 5))
+
+
+def _rest() -> Iterator[OpCase]:
+    yield OpCase(
+        "ScatterNd_distinct",
+        lambda x: raw.ScatterNd(indices=tf.constant([[4], [1]]), updates=x, shape=tf.constant([6, 3])),
+        (f32(2, 3),),
+    )
+    yield OpCase(
+        "ScatterNd_rows",
+        lambda x: raw.ScatterNd(indices=tf.constant([[4], [1]]), updates=x, shape=tf.stack([6, tf.shape(x)[1]])),
+        (f32(2, "n"),),
+    )
+    for low, high in ((-2.0, 2.0), (-1.0, 3.0)):
+        yield OpCase(
+            f"QuantizeAndDequantizeV2_{low}",
+            lambda x, low=low, high=high: raw.QuantizeAndDequantizeV2(
+                input=x, input_min=low, input_max=high, range_given=True
+            ),
+            (f32("n", 5, make=uniform(-4, 4)),),
+        )
+        yield OpCase(
+            f"QuantizeAndDequantizeV4_{low}",
+            lambda x, low=low, high=high: raw.QuantizeAndDequantizeV4(
+                input=x, input_min=low, input_max=high, range_given=True
+            ),
+            (f32("n", 5, make=uniform(-4, 4)),),
+        )
+    yield OpCase(
+        "MatrixBandPart",
+        lambda x: raw.MatrixBandPart(input=x, num_lower=tf.constant(1), num_upper=tf.constant(-1)),
+        (f32("n", 4, 5),),
+    )
+
+
+CASES: tuple[OpCase, ...] = (*_elementwise(), *_shape(), *_volumes(), *_images(), *_rest())

@@ -13,7 +13,7 @@ from absl.testing import absltest
 
 from tests.ops import harness
 from tests.ops.harness import OpCase
-from tests.tensorrt import evaluator, evaluator_layers
+from tests.tensorrt import evaluator, evaluator_images, evaluator_layers
 from tf_blade import symbolic
 from tf_blade.backends.tensorrt import library
 from tf_blade.backends.tensorrt.builder import PlanOptions, make_plan
@@ -23,7 +23,7 @@ from tf_blade.backends.tensorrt.weights import WeightStore, prepare
 from tf_blade.errors import Unsupported
 from tf_blade.graph.graph import Graph
 
-del evaluator_layers  # imported for its layers
+del evaluator_images, evaluator_layers  # imported for their layers
 
 # Types that TensorRT does not compute with; and what it says nothing of, NaNs and infinities in the middle of a layer.
 _NOT_HERE = frozenset({"float64", "int8", "int16", "uint8", "uint16", "uint32", "uint64", "bfloat16"})

@@ -11,7 +11,7 @@ from tests.tensorrt import kit
 from tf_blade.backends.tensorrt.ops.base import RULES
 
 # Modules tests/ops/cases_<family>.py, whose rows run on every backend, and what only TensorRT is asked.
-FAMILIES = ("elementwise", "matrix", "reductions", "shape", "movement", "tensorrt")
+FAMILIES = ("elementwise", "matrix", "reductions", "shape", "movement", "convolution", "images", "tensorrt")
 # Rows of an op, with different types or attributes, that get a plan: builds take time.
 ROWS_IN_PLAN = 4
 

@@ -11,6 +11,7 @@ from tf_blade.stages import Backend
 # Module and class, imported when the backend is asked for.
 _CLASSES: dict[str, tuple[str, str]] = {
     "disc": ("tf_blade.backends.disc.backend", "DiscBackend"),
+    "tensorrt": ("tf_blade.backends.tensorrt.backend", "TensorrtBackend"),
 }
 _FACTORIES: dict[str, Callable[[], Backend]] = {}
 

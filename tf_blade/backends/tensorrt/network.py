@@ -131,6 +131,11 @@ class Network:
                 value.tensor = self.constant_tensor(value.array)
             elif value.content is not None:
                 value.tensor = self._content_tensor(value)
+            elif value.origin is not None:
+                source, axes = value.origin
+                layer = self.definition.add_shuffle(self.tensor(source))
+                layer.first_transpose = axes
+                value.tensor = self._out(layer)
             else:
                 raise Unsupported("a tensor that nothing computes")
         return value.tensor
@@ -259,15 +264,24 @@ class Network:
             return Value(dtype, value.shape, content=value.content)
         if value.weight is not None and value.tensor is None and dtype in (DType.HALF, DType.BFLOAT16):
             return Value(dtype, value.shape, weight=value.weight)
+        through = self._through(lambda x: self.cast(x, dtype), value)
+        if through is not None:
+            return through
         return self.made(self.definition.add_cast(self.tensor(value), self.dtype(dtype)), dtype, value.shape)
 
     def unary(self, op: str, value: Value, dtype: DType | None = None) -> Value:
         """A unary layer: "EXP"."""
+        through = self._through(lambda x: self.unary(op, x, dtype), value)
+        if through is not None:
+            return through
         layer = self.definition.add_unary(self.tensor(value), getattr(self.trt.UnaryOperation, op))
         return self.made(layer, dtype or value.dtype, value.shape)
 
     def activation(self, op: str, value: Value, alpha: float | None = None, beta: float | None = None) -> Value:
         """An activation layer: "RELU"."""
+        through = self._through(lambda x: self.activation(op, x, alpha, beta), value)
+        if through is not None:
+            return through
         layer = self.definition.add_activation(self.tensor(value), getattr(self.trt.ActivationType, op))
         if alpha is not None:
             layer.alpha = alpha
@@ -279,6 +293,9 @@ class Network:
         """An elementwise layer, broadcasting as NumPy does: "SUM"."""
         if a.dtype != b.dtype:
             raise Unsupported(f"operands of types {a.dtype.name.lower()} and {b.dtype.name.lower()}")
+        through = self._through(lambda x, y: self.binary(op, x, y, dtype), a, b)
+        if through is not None:
+            return through
         a, b = self.aligned(a, b)
         layer = self.definition.add_elementwise(
             self.tensor(a), self.tensor(b), getattr(self.trt.ElementWiseOperation, op)
@@ -323,7 +340,7 @@ class Network:
         if len(shape) > MAX_RANK:
             raise Unsupported(f"rank {len(shape)} is beyond {MAX_RANK}")
         if symbolic.same_shape(value.shape, shape):
-            return Value(value.dtype, shape, value.tensor, value.array, value.content, value.weight)
+            return Value(value.dtype, shape, value.tensor, value.array, value.content, value.weight, value.origin)
         if symbolic.different(symbolic.num_elements(value.shape), symbolic.num_elements(shape)):
             raise Unsupported(f"{list(value.shape)} does not reshape to {list(shape)}")
         static = tuple(dim for dim in shape if isinstance(dim, int))
@@ -368,9 +385,23 @@ class Network:
             return self.constant(value.constant.transpose(axes))
         if value.tensor is None and value.weight is not None and value.weight.permute is None:
             return self.weights.transpose(value, axes)
-        layer = self.definition.add_shuffle(self.tensor(value))
-        layer.first_transpose = axes
-        return self.made(layer, value.dtype, shape)
+        if value.origin is not None:
+            source, inner = value.origin
+            return self.transpose(source, tuple(inner[axis] for axis in axes))
+        return Value(value.dtype, shape, origin=(value, axes))
+
+    def _through(self, compute: Callable[..., Value], *values: Value) -> Value | None:
+        """What an elementwise layer gives for origins of transposes, transposed: where they agree, else None."""
+        origins = [item.origin for item in values if item.origin is not None and item.tensor is None]
+        if not origins or any(item[1] != origins[0][1] for item in origins):
+            return None
+        axes = origins[0][1]
+        back = tuple(axes.index(axis) for axis in range(len(axes)))
+        others = [item for item in values if item.origin is None or item.tensor is not None]
+        # Only what is transposed for nothing may join: constants, weights and vectors of channels.
+        if any(sum(dim != 1 for dim in item.shape) > 1 and item.constant is None for item in others):
+            return None
+        return self.transpose(compute(*(self.transpose(item, back) for item in self.aligned(*values))), axes)
 
     def slice(
         self,
@@ -405,6 +436,11 @@ class Network:
         """The values one after the other along an axis."""
         if len(values) == 1:
             return values[0]
+        orders = {None if item.origin is None or item.tensor is not None else item.origin[1] for item in values}
+        order = next(iter(orders))
+        if len(orders) == 1 and order is not None:
+            sources = [item.origin[0] for item in values if item.origin is not None]
+            return self.transpose(self.concat(sources, order[axis]), order)
         layer = self.definition.add_concatenation([self.tensor(item) for item in values])
         layer.axis = axis
         shape = list(values[0].shape)
@@ -437,6 +473,12 @@ class Network:
         """A reduction: "SUM"."""
         if not axes:
             return value
+        if value.origin is not None and value.tensor is None:
+            source, order = value.origin
+            kept = [axis for axis in order if axis not in [order[item] for item in axes]]
+            if keepdims or kept == sorted(kept):
+                result = self.reduce(op, source, [order[axis] for axis in axes], keepdims=keepdims)
+                return self.transpose(result, order) if keepdims else result
         mask = sum(1 << axis for axis in set(axes))
         layer = self.definition.add_reduce(self.tensor(value), getattr(self.trt.ReduceOperation, op), mask, keepdims)
         shape = [1 if axis in axes else dim for axis, dim in enumerate(value.shape) if keepdims or axis not in axes]

@@ -43,6 +43,8 @@ class Value:
         array: the elements, of a constant.
         content: for small integer tensors, the elements as Dims where they are known.
         weight: for a weight, where it comes from.
+        origin: of a transposed tensor, what it is the transpose of, and by which axes. Elementwise rules work on the
+            origin, so that transposes wander to where they meet others and vanish.
     """
 
     dtype: DType
@@ -51,6 +53,7 @@ class Value:
     array: np.ndarray | None = None
     content: np.ndarray | None = None
     weight: WeightSource | None = None
+    origin: tuple[Value, tuple[int, ...]] | None = None
 
     @property
     def rank(self) -> int:

@@ -1,0 +1,120 @@
+"""Whatever is wrong with TensorRT, or with one build: the model works, and the report says why it has no plan."""
+
+from __future__ import annotations
+
+import os
+import sys
+import types
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from absl.testing import absltest, parameterized
+
+import tf_blade
+from tf_blade.backends.tensorrt import library, process
+from tf_blade.errors import EnvironmentError_
+from tf_blade.report.report import Report
+
+
+class _Model(tf.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = tf.Variable(np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 64], name="x")])
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softmax(tf.tanh(tf.matmul(x, self.w)) * 2.0 + 1.0)
+
+
+class RobustnessTest(parameterized.TestCase):
+    folder: Path
+    module: _Model
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.module = _Model()
+
+    def setUp(self) -> None:
+        super().setUp()
+        library.load.cache_clear()
+        self.addCleanup(library.load.cache_clear)
+        self.folder = Path(self.create_tempdir().full_path)
+        tf.saved_model.save(self.module, str(self.folder / "original"))
+
+    def optimize(self, *backends: str, **settings: object) -> Report:
+        """Optimizes the model, and compares what it then computes."""
+        target = str(self.folder / "optimized")
+        options = {"tensorrt_targets": ("8.9",), "warmup": False, "min_cluster_gain_us": 0.0, **settings}
+        report = tf_blade.optimize_saved_model(str(self.folder / "original"), target, backends=backends, **options)
+        x = tf.random.stateless_normal([5, 64], [1, 2])
+        np.testing.assert_allclose(tf.saved_model.load(target)(x), self.module(x), atol=1e-5)
+        return report
+
+    def failure(self, report: Report) -> str:
+        self.assertLen(report.build_failures, 1, report.to_text())
+        self.assertEqual("tensorrt", report.build_failures[0].backend)
+        return report.build_failures[0].reason
+
+    def test_a_model_with_a_plan(self) -> None:
+        report = self.optimize("tensorrt")
+        self.assertEqual(1, report.totals.engines, report.to_text())
+        self.assertEmpty(report.build_failures)
+
+    def test_a_plan_and_an_engine_for_the_calls_outside_of_it(self) -> None:
+        report = self.optimize("tensorrt", "disc")
+        self.assertEqual(["tensorrt, then disc"], [item.backend for item in report.clusters], report.to_text())
+
+    def test_no_tensorrt(self) -> None:
+        with mock.patch.dict(os.environ, {library.FLAVOR_VARIABLE: library.TENSORRT}):
+            report = self.optimize("tensorrt", "disc")
+        self.assertEqual(["disc"], [item.backend for item in report.clusters])
+        reasons = {item.reason for item in report.refusals if item.backend == "tensorrt" and item.op == "MatMul"}
+        self.assertLen(reasons, 1)
+        self.assertRegex(reasons.pop(), "tensorrt is not installed; pip install")
+
+    def test_a_tensorrt_that_is_too_old(self) -> None:
+        old = types.ModuleType("tensorrt")
+        old.__dict__["__version__"] = "8.6.1"
+        patched = {library.FLAVOR_VARIABLE: library.TENSORRT}
+        with mock.patch.dict(sys.modules, {"tensorrt": old}), mock.patch.dict(os.environ, patched):
+            report = self.optimize("tensorrt")
+        self.assertEqual(0, report.totals.engines)
+        self.assertIn("tensorrt 8.6.1 is too old: 10.3 or later", report.to_text())
+
+    def test_a_flavor_that_does_not_exist(self) -> None:
+        with (
+            mock.patch.dict(os.environ, {library.FLAVOR_VARIABLE: "tensorflow"}),
+            self.assertRaisesRegex(EnvironmentError_, "say tensorrt or tensorrt_rtx"),
+        ):
+            library.load()
+
+    @parameterized.parameters(
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "killed by SIGSEGV"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL"),
+        ("raise SystemExit('it broke')", "exit status 1: it broke"),
+    )
+    def test_a_builder_that_dies(self, program: str, reason: str) -> None:
+        with mock.patch.object(process, "COMMAND", (sys.executable, "-c", program)):
+            self.assertRegex(self.failure(self.optimize("tensorrt")), reason)
+
+    def test_a_builder_that_hangs(self) -> None:
+        with mock.patch.object(process, "COMMAND", (sys.executable, "-c", "import time; time.sleep(600)")):
+            report = self.optimize("tensorrt", tensorrt_seconds=0.5)
+        self.assertEqual("the builder took longer than 0.5 s", self.failure(report))
+
+    def test_a_builder_without_enough_memory(self) -> None:
+        """The real one, which an address space of this size does not let finish."""
+        report = self.optimize("tensorrt", tensorrt_memory_mb=700)
+        self.assertRegex(self.failure(report), "ran out of memory")
+
+    def test_a_target_that_is_none(self) -> None:
+        report = self.optimize("tensorrt", tensorrt_targets=("8.95",))
+        self.assertRegex(self.failure(report), "'8.95' is no compute capability")
+        self.assertEqual(0, report.totals.engines)
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,170 @@
+"""TensorRT as a backend: examines nodes by running their rules, builds plans in processes of their own.
+
+It is optional. Without a TensorRT it refuses every node, with the reason; nothing else is different.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+
+import sympy
+
+from tf_blade import symbolic
+from tf_blade.backends.disc.examiner import Examiner
+from tf_blade.backends.tensorrt import library, process
+from tf_blade.backends.tensorrt.builder import PlanOptions
+from tf_blade.backends.tensorrt.convert import Converter, type_of
+from tf_blade.backends.tensorrt.library import Library
+from tf_blade.backends.tensorrt.weights import INPUTS
+from tf_blade.engines.format import EngineFile, write_engine
+from tf_blade.engines.signature import UNKNOWN, EngineInput, EngineOutput, EngineSignature, SymbolInfo
+from tf_blade.errors import BuildFailure, EnvironmentError_, Unsupported
+from tf_blade.graph.graph import Graph, Node
+from tf_blade.graph.printer import print_graph
+from tf_blade.settings import Settings
+from tf_blade.stages import BuiltEngine, ClusterGraph
+from tf_blade.symbolic import Dim, DimProgram
+
+# Raised with every change that makes plans' descriptions mean something else.
+VERSION = "1"
+
+
+class TensorrtBackend:
+    """NVIDIA's TensorRT or TensorRT-RTX, whichever is installed."""
+
+    def __init__(self) -> None:
+        self._flops = Examiner()
+        self._converter: Converter | None = None
+        self._missing = ""
+
+    @property
+    def name(self) -> str:
+        return "tensorrt"
+
+    def examine(self, node: Node) -> Dim:
+        """Estimated FLOPs of a node that TensorRT can take.
+
+        Raises:
+            Unsupported: it cannot, or there is no TensorRT; says why.
+        """
+        self._ready().examine(node)
+        try:
+            return self._flops(node).flops
+        except Unsupported:  # an op that only TensorRT takes: an operation for each element
+            shapes = [tensor.shape for tensor in node.outputs if tensor.shape is not None]
+            return symbolic.add(0, *(symbolic.num_elements(shape) for shape in shapes))
+
+    def _ready(self) -> Converter:
+        """The converter.
+
+        Raises:
+            Unsupported: there is no TensorRT.
+        """
+        if self._converter is None and not self._missing:
+            try:
+                self._converter = Converter(library.load())
+            except EnvironmentError_ as error:
+                self._missing = str(error)
+        if self._converter is None:
+            raise Unsupported(self._missing)
+        return self._converter
+
+    def build(self, cluster: ClusterGraph, settings: Settings) -> BuiltEngine:
+        """Builds a cluster's plan and its engine file.
+
+        Raises:
+            BuildFailure: there is no plan.
+        """
+        begin, name = time.perf_counter(), cluster.cluster.name
+        try:
+            found = self._ready().library
+            options = _options(found, settings)
+            job = process.Job(
+                cluster.graph,
+                cluster.weights,
+                options,
+                observed=cluster.observed,
+                batch_sizes=settings.batch_sizes,
+            )
+            limits = process.Limits(settings.tensorrt_seconds, settings.tensorrt_memory_mb)
+            plan, description = process.build(job, limits)
+        except Unsupported as error:
+            raise BuildFailure(str(error), self.name, name) from error
+        engine = write_engine(
+            EngineFile(
+                backend=self.name,
+                backend_version=VERSION,
+                signature=signature_of(cluster),
+                cluster_hash=_hash(cluster.graph, settings),
+                sections={"plan": plan, "tensorrt": json.dumps(description, sort_keys=True).encode()},
+                compute_capabilities=options.compute_capabilities,
+            )
+        )
+        seconds = time.perf_counter() - begin
+        details = (
+            ("tensorrt", f"{found.flavor} {found.version}, {options.precision}"),
+            ("profiles", str(len(description["profiles"]))),
+            ("plan", f"{len(plan)} bytes, weights outside"),
+        )
+        return BuiltEngine(self.name, engine, seconds, details, partial=True)
+
+
+def _options(found: Library, settings: Settings) -> PlanOptions:
+    targets = tuple(sorted({_capability(item) for item in settings.tensorrt_targets}))
+    return PlanOptions(
+        precision=settings.tensorrt_precision,
+        # Full TensorRT builds for the GPU at hand.
+        compute_capabilities=targets if found.flavor == library.TENSORRT_RTX else (),
+        version_compatible=settings.tensorrt_version_compatible,
+        hardware_compatible=settings.tensorrt_hardware_compatible,
+        timing_cache=settings.tensorrt_timing_cache,
+        weights_as=INPUTS,
+    )
+
+
+def _capability(text: str) -> int:
+    """89 for "8.9".
+
+    Raises:
+        Unsupported: it is no compute capability.
+    """
+    major, dot, minor = text.partition(".")
+    if not (major.isdigit() and dot and minor.isdigit() and len(minor) == 1):
+        raise Unsupported(f"{text!r} is no compute capability: write it like 8.9")
+    return int(major) * 10 + int(minor)
+
+
+def _hash(graph: Graph, settings: Settings) -> bytes:
+    chosen = sorted((key, value) for key, value in vars(settings).items() if key.startswith("tensorrt_"))
+    return hashlib.sha256(f"{print_graph(graph)}{chosen}".encode()).digest()
+
+
+def signature_of(cluster: ClusterGraph) -> EngineSignature:
+    """The cluster's inputs and outputs as the engine file states them.
+
+    Symbols are those that dimensions of inputs bind; an output dimension that depends on anything else is unknown
+    before run time.
+    """
+    types = [type_of(node.outputs[0]) for node in cluster.graph.inputs]
+    names = list(dict.fromkeys(str(d.name) for _, shape in types for d in shape if isinstance(d, sympy.Symbol)))
+    inputs = []
+    for node, (dtype, shape) in zip(cluster.graph.inputs, types, strict=True):
+        weight = node.outputs[0].handle is not None or node.name in cluster.weights
+        dims = tuple(_program(dim, names) for dim in shape)
+        inputs.append(EngineInput(node.name, int(dtype), dims, "weight" if weight else "data"))
+    outputs = []
+    for output in cluster.graph.outputs:
+        shape = output.tensor.shape
+        if shape is None:
+            raise BuildFailure(f"the rank of output {output.name} is unknown", "tensorrt", cluster.cluster.name)
+        dims = tuple(_program(dim, names) for dim in shape)
+        outputs.append(EngineOutput(output.name, int(output.tensor.dtype), dims))
+    return EngineSignature(tuple(SymbolInfo(name) for name in names), tuple(inputs), tuple(outputs))
+
+
+def _program(dim: Dim, names: list[str]) -> DimProgram:
+    if any(str(item.name) not in names for item in symbolic.free_symbols([dim])):
+        return UNKNOWN
+    return symbolic.to_rpn(dim, names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import pathlib
 import statistics
 import time
@@ -16,7 +17,7 @@ import tensorflow as tf
 
 from tf_blade import inputs as inputs_lib
 from tf_blade.engine_calls import EngineCalls
-from tf_blade.errors import InvalidInputError, InvalidSavedModelError
+from tf_blade.errors import InvalidInputError, InvalidSavedModelError, TfBladeError
 from tf_blade.loaded import LoadedModel, chosen_signatures, first_line
 from tf_blade.report import text
 from tf_blade.threads import session_config
@@ -117,7 +118,10 @@ def bench_saved_model(
         InvalidSavedModelError: a model cannot be loaded.
         InvalidInputError: the original takes no random inputs, or not the given ones.
         UnknownSignatureError: a named signature does not exist.
+        TfBladeError: `seconds` is no length of time.
     """
+    if not 0.0 <= seconds < math.inf:
+        raise TfBladeError(f"seconds is {seconds}; give a finite number, 0 or larger")
     original, optimized = LoadedModel(src), LoadedModel(dst)
     sessions = (_Session(original), _Session(optimized)) if through_session else None
     timings = []

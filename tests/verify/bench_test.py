@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ from absl.testing import absltest
 
 from tests.saved_model import models
 from tf_blade.bench import Benchmark, Timing, bench_saved_model
-from tf_blade.errors import InvalidInputError, UnknownSignatureError
+from tf_blade.errors import InvalidInputError, TfBladeError, UnknownSignatureError
 
 
 class Work(tf.Module):
@@ -92,6 +93,9 @@ class BenchTest(absltest.TestCase):
         bad = {"x": np.ones((64, 255), np.float32)}
         with self.assertRaisesRegex(InvalidInputError, r"float32\[\?, 256\]"):
             bench_saved_model(fast, fast, sample_inputs={"serving_default": [bad]})
+        for seconds in (-1.0, math.inf, math.nan):
+            with self.assertRaisesRegex(TfBladeError, "finite number"):
+                bench_saved_model(fast, fast, seconds=seconds)
 
 
 if __name__ == "__main__":

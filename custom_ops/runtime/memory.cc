@@ -16,13 +16,15 @@ namespace {
 constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kHugePageThreshold = size_t{8} << 20;
 constexpr size_t kMaxIdleBytes = size_t{1} << 30;
+// Idle at once: more calls than these at once allocate each time.
+constexpr size_t kMostArenas = 256;
 
 std::atomic<size_t> idle_bytes{0};
 std::atomic<int64_t> scratch_bytes{0};
 
 // Never destroyed: kernels may outlive static destruction.
-SlotPool<ScratchArena>& Arenas() {
-  static auto* const arenas = std::make_unique<SlotPool<ScratchArena>>().release();
+SlotPool<ScratchArena, kMostArenas>& Arenas() {
+  static auto* const arenas = std::make_unique<SlotPool<ScratchArena, kMostArenas>>().release();
   return *arenas;
 }
 

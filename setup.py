@@ -2,6 +2,7 @@
 
 The library is compiled against the TensorFlow of the environment that it is built for. `TF_BLADE_CXX` (else `CXX`, else
 `c++`) names the compiler, `TF_BLADE_BUILD_JOBS` the number of compilations at once (default: one a processor).
+`TENSORRT_HOME`, if set, names an installation of TensorRT whose headers the runtime of its plans is built with.
 `python setup.py build_ext --inplace` builds into the checkout; only what changed is compiled again.
 """
 
@@ -16,6 +17,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -33,9 +35,9 @@ if spec is not None and spec.origin is not None:
 """
 
 
-def bazel_literals(path: Path) -> dict[str, list[str]]:
-    """The lists that a .bzl file of plain literals defines."""
-    lists: dict[str, list[str]] = {}
+def bazel_literals(path: Path) -> dict[str, Any]:
+    """What a .bzl file of plain literals defines."""
+    lists: dict[str, Any] = {}
     for statement in ast.parse(path.read_text()).body:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
             lists[statement.targets[0].id] = ast.literal_eval(statement.value)
@@ -50,6 +52,19 @@ def find_tensorflow() -> tuple[Path, str]:
         if len(lines) >= 2 and lines[1]:
             return Path(lines[0]), lines[1]
     raise SystemExit("tf_blade is built against TensorFlow: install tensorflow==2.21.* or tensorflow-cpu==2.21.* first")
+
+
+def tensorrt_includes(stand_in: str) -> list[str]:
+    """The folders of headers that TensorRT's runtime is built with; none where it is not to be built."""
+    home = os.environ.get("TENSORRT_HOME", "")
+    if not home:
+        return []
+    # Archives have the first one, Debian's packages the second one.
+    folders = [Path(home, "include"), Path(home, "include/x86_64-linux-gnu")]
+    for folder in folders:
+        if (folder / "NvInferRuntime.h").exists():
+            return [str(folder), str(ROOT / "custom_ops" / stand_in)]
+    raise SystemExit(f"TENSORRT_HOME={home}: there is no NvInferRuntime.h in {' or '.join(map(str, folders))}")
 
 
 def compiler() -> list[str]:
@@ -99,12 +114,19 @@ class OpLibrary:
         defines = [f'-DTF_BLADE_TF_VERSION="{version}"']
         copts = lists["COPTS"] + lists["INSTALLED_COPTS"]
         self.flags = [*copts, "-fPIC", *defines, f"-I{ROOT}", "-isystem", include]
-        # Objects of other flags (another TensorFlow, another compiler) must not be mixed in.
-        key = hashlib.sha256("\0".join([*compiler(), *self.flags]).encode()).hexdigest()[:12]
-        self.objects = objects / f"libtf_blade-{key}"
+        includes = [flag for folder in tensorrt_includes(lists["TENSORRT_STAND_IN"]) for flag in ("-isystem", folder)]
+        # What each source is compiled with beside the flags.
+        self.includes = {f"custom_ops/{source}": includes for source in lists["TENSORRT_SOURCES"] if includes}
+        self.sources += self.includes
+        self.objects = objects
+
+    def folder_of(self, source: str) -> Path:
+        """Objects of other flags (another TensorFlow, another compiler, another TensorRT) must not be mixed in."""
+        words = [*compiler(), *self.flags, *self.includes.get(source, [])]
+        return self.objects / f"libtf_blade-{hashlib.sha256(chr(0).join(words).encode()).hexdigest()[:12]}"
 
     def object_of(self, source: str) -> Path:
-        return self.objects / (source.replace("/", "-") + ".o")
+        return self.folder_of(source) / (source.replace("/", "-") + ".o")
 
     def compile(self, source: str) -> None:
         target = self.object_of(source)
@@ -113,16 +135,20 @@ class OpLibrary:
             return
         print(f"compiling {source}", flush=True)
         partial = target.with_suffix(".tmp")
-        run([*compiler(), *self.flags, "-MMD", "-MF", str(depfile), "-c", source, "-o", str(partial)])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        flags = [*self.flags, *self.includes.get(source, [])]
+        run([*compiler(), *flags, "-MMD", "-MF", str(depfile), "-c", source, "-o", str(partial)])
         partial.replace(target)
 
     def build(self, library: Path) -> None:
         """Brings the library up to date; it is replaced in one step."""
-        self.objects.mkdir(parents=True, exist_ok=True)
         with concurrent.futures.ThreadPoolExecutor(build_jobs()) as pool:
             list(pool.map(self.compile, self.sources))
         objects = [self.object_of(source) for source in self.sources]
-        if newer(library, objects):
+        # Where the last link was of other objects, older ones than the library are news.
+        linked = self.objects / f"{library.name}.objects"
+        names = "\n".join(map(str, [library, *objects]))
+        if newer(library, objects) and linked.exists() and linked.read_text() == names:
             return
         print(f"linking {library}", flush=True)
         library.parent.mkdir(parents=True, exist_ok=True)
@@ -131,6 +157,7 @@ class OpLibrary:
         libraries = [f"-L{self.tensorflow}", "-l:libtensorflow_framework.so.2", "-ldl", "-lpthread"]
         run([*compiler(), *link, *map(str, objects), *libraries, "-o", str(partial)])
         partial.replace(library)
+        linked.write_text(names)
 
 
 def copy_templates(target: Path) -> None:

@@ -41,6 +41,29 @@ INSTALLED_SOURCES = ["engine_op/built_for_installed.cc"]
 # What a program that is built together with TensorFlow has beside them.
 LINKED_SOURCES = ["engine_op/built_for_linked.cc"]
 
+# What runs TensorRT's plans: built where TENSORRT_HOME names an installation with its headers.
+TENSORRT_SOURCES = [
+    "tensorrt/cuda_driver.cc",
+    "tensorrt/execution.cc",
+    "tensorrt/library.cc",
+    "tensorrt/plan_data.cc",
+    "tensorrt/tensorrt_engine.cc",
+    "tensorrt/weights.cc",
+]
+
+TENSORRT_HEADERS = [
+    "tensorrt/cuda_driver.h",
+    "tensorrt/execution.h",
+    "tensorrt/library.h",
+    "tensorrt/nvinfer.h",
+    "tensorrt/plan_data.h",
+    "tensorrt/tensorrt_engine.h",
+    "tensorrt/weights.h",
+]
+
+# Stands in for CUDA's header; a folder of includes.
+TENSORRT_STAND_IN = "tensorrt/cuda"
+
 HEADERS = [
     "disc/cpu_isa.h",
     "disc/disc_engine.h",

@@ -14,6 +14,12 @@
 
 namespace tf_blade {
 
+// The device that the memory of a call is on, where that is not the machine's, and the queue of its work.
+struct DeviceQueue {
+  int ordinal = 0;
+  void* stream = nullptr;  // CUDA's
+};
+
 // Memory, threads and cancellation for one init or run. Callbacks come from the calling thread only.
 class Host {
  public:
@@ -22,6 +28,10 @@ class Host {
   virtual ~Host() = default;
 
   virtual int NumThreads() = 0;
+
+  // Where inputs, outputs and what Alloc gives are, and in whose order they are read and written; null for the machine's
+  // memory.
+  virtual const DeviceQueue* Device() { return nullptr; }
 
   // 64-byte aligned memory that is valid until it is released or the call returns; null when there is none.
   virtual void* Alloc(size_t bytes) = 0;

@@ -56,11 +56,12 @@ def tensorflow_library(folder: Path, *names: str) -> ctypes.CDLL:
 
 
 @functools.cache
-def _object(source: Path, sanitizer: str) -> Path:
+def _object(source: Path, sanitizer: str, headers: tuple[Path, ...] = ()) -> Path:
     flags = ["-std=c++17", "-O1", "-g1", "-D_GLIBCXX_USE_CXX11_ABI=1", "-DNDEBUG", "-pthread", "-Wall", "-Wextra"]
     if sanitizer:
         flags += [f"-fsanitize={sanitizer}", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
     includes = [f"-I{CUSTOM_OPS.parent}", "-isystem", tf.sysconfig.get_include()]
+    includes += [flag for folder in headers for flag in ("-isystem", str(folder))]
     target = Path(_folder().name) / f"{source.stem}.{sanitizer or 'plain'}.o"
     subprocess.run([*compiler(), *flags, *includes, "-c", source, "-o", target], check=True)
     return target
@@ -76,12 +77,15 @@ def _joined() -> Path:
 
 
 @functools.cache
-def program(main: Path, sanitizer: str = "", extra: tuple[Path, ...] = ()) -> Path:
-    """A program of `main`, `extra` and the runtime's sources; `sanitizer` is an argument of -fsanitize."""
-    objects = [_object(source, sanitizer) for source in (main, *extra, _joined())]
+def program(main: Path, sanitizer: str = "", extra: tuple[Path, ...] = (), headers: tuple[Path, ...] = ()) -> Path:
+    """A program of `main`, `extra` and the runtime's sources; `sanitizer` is an argument of -fsanitize, `headers` are
+    folders that extra sources include from.
+    """
+    objects = [_object(source, sanitizer) for source in (main, _joined())]
+    objects += [_object(source, sanitizer, headers) for source in extra]
     package = tf.sysconfig.get_lib()
     link = ["-pthread", f"-L{package}", f"-Wl,-rpath,{package}", "-l:libtensorflow_framework.so.2", "-ldl"]
-    target = Path(_folder().name) / f"{main.stem}.{sanitizer or 'plain'}"
+    target = Path(_folder().name) / f"{main.stem}.{sanitizer or 'plain'}{'.tensorrt' if headers else ''}"
     instrument = [f"-fsanitize={sanitizer}"] if sanitizer else []
     subprocess.run([*compiler(), *instrument, *objects, "-o", target, *link], check=True)
     return target

@@ -29,8 +29,8 @@ class Host {
 
   virtual int NumThreads() = 0;
 
-  // Where inputs, outputs and what Alloc gives are, and in whose order they are read and written; null for the machine's
-  // memory.
+  // Where inputs, outputs and what Alloc gives are, and in whose order they are read and written; null for the
+  // machine's memory.
   virtual const DeviceQueue* Device() { return nullptr; }
 
   // 64-byte aligned memory that is valid until it is released or the call returns; null when there is none.

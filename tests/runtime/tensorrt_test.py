@@ -25,7 +25,7 @@ _NEEDS_HEADERS = unittest.skipUnless(trt.HOME, "TENSORRT_HOME names no headers o
 
 
 def _calls(
-    engine: bytes, where: str = "host", sizes: tuple[int, ...] = (), sanitizer: str = "", **settings: object
+    engine: bytes, where: str = "host", sizes: tuple[int, ...] = (), sanitizer: str = "", **settings: Any
 ) -> tuple[int, list[str], dict[str, int]]:
     """Exit status, lines about calls, and counts when all is over: see tensorrt/calls.cc."""
     program = trt.program(trt.FOLDER / "calls.cc", sanitizer)
@@ -128,7 +128,7 @@ class CallsTest(parameterized.TestCase):
 
 @_NEEDS_HEADERS
 class RefusalTest(parameterized.TestCase):
-    def assert_refused(self, engine: bytes, reason: str, **settings: object) -> None:
+    def assert_refused(self, engine: bytes, reason: str, **settings: Any) -> None:
         status, lines, _ = _calls(engine, **settings)
         self.assertEqual((status, len(lines)), (0, 1), lines)
         self.assertRegex(lines[0], f"^refused: {reason}")
@@ -204,7 +204,7 @@ class OpTest(absltest.TestCase):
         if (runtime.check_engine(trt.affine_engine()) or "").startswith("backend"):
             self.skipTest("the op library was built without TENSORRT_HOME")
 
-    def calls(self, number: int, **settings: object) -> tuple[dict[str, Any], list[str]]:
+    def calls(self, number: int, **settings: Any) -> tuple[dict[str, Any], list[str]]:
         """What tensorrt_op_main says of as many calls, and the log."""
         variables = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "1", **trt.environment(**settings)}
         command = [sys.executable, "-m", "tests.runtime.tensorrt_op_main", str(number)]

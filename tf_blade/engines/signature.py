@@ -56,9 +56,6 @@ class EngineOutput:
     dims: tuple[DimProgram, ...]
 
 
-_Tensors = tuple[EngineInput, ...] | tuple[EngineOutput, ...]
-
-
 @dataclass(frozen=True)
 class EngineSignature:
     """The inputs and outputs in the order in which BladeEngineOp has them. ("sym", i) in a program is symbols[i]."""
@@ -84,16 +81,20 @@ class EngineSignature:
 
     def difference(self, other: EngineSignature) -> str:
         """Why two engines cannot serve the same engine op; "" when they can. Ranges and names of symbols may differ."""
-        pairs: tuple[tuple[str, _Tensors, _Tensors], ...]
-        pairs = (("inputs", self.inputs, other.inputs), ("outputs", self.outputs, other.outputs))
-        for what, mine, theirs in pairs:
+        for what, mine, theirs in (
+            ("input", _kinds(self.inputs), _kinds(other.inputs)),
+            ("output", _kinds(self.outputs), _kinds(other.outputs)),
+        ):
             if len(mine) != len(theirs):
-                return f"{len(mine)} {what} against {len(theirs)}"
+                return f"{len(mine)} {what}s against {len(theirs)}"
             for number, (a, b) in enumerate(zip(mine, theirs, strict=True)):
-                if (a.dtype, len(a.dims)) != (b.dtype, len(b.dims)):
-                    found = (f"dtype {item.dtype} and rank {len(item.dims)}" for item in (a, b))
-                    return f"{what[:-1]} {number} has {' against '.join(found)}"
+                if a != b:
+                    return f"{what} {number} has dtype {a[0]} and rank {a[1]} against dtype {b[0]} and rank {b[1]}"
         return ""
+
+
+def _kinds(tensors: tuple[EngineInput, ...] | tuple[EngineOutput, ...]) -> list[tuple[int, int]]:
+    return [(item.dtype, len(item.dims)) for item in tensors]
 
 
 def _within(symbol: SymbolInfo, low: int, high: int | None) -> SymbolInfo:

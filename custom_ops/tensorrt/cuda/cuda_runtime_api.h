@@ -1,4 +1,5 @@
-// Stands in for CUDA's header of this name, of which TensorRT's headers need two types: nothing here is built with CUDA.
+// Stands in for CUDA's header of this name, of which TensorRT's headers need two types: nothing here is built with
+// CUDA.
 #ifndef TF_BLADE_CUSTOM_OPS_TENSORRT_CUDA_CUDA_RUNTIME_API_H_
 #define TF_BLADE_CUSTOM_OPS_TENSORRT_CUDA_CUDA_RUNTIME_API_H_
 

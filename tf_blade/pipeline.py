@@ -21,6 +21,7 @@ from tf_blade.clusters.cluster import Clustering, find_clusters
 from tf_blade.clusters.cost import nominal
 from tf_blade.clusters.cut import cut
 from tf_blade.clusters.inside import inside_engines
+from tf_blade.clusters.observed import observed
 from tf_blade.engines.signing import read_private_key, sign_engine
 from tf_blade.errors import BuildFailure, StrictModeError, TfBladeError, Unsupported, VerificationError
 from tf_blade.graph.graph import Graph, Node, attach_bodies
@@ -92,7 +93,7 @@ def optimize(
     Raises:
         TfBladeError: one of its subclasses says what is wrong. The source is untouched, and no target appears.
     """
-    run = _Run(settings, progress or SilentProgress(), Report(str(src)))
+    run = _Run(settings, progress or SilentProgress(), Report(str(src)), samples=sample_inputs or {})
     check_settings(settings)
     if not settings.stop_after:
         check_target(src, dst, overwrite=settings.overwrite)
@@ -158,6 +159,7 @@ class _Run:
     settings: Settings
     progress: Progress
     report: Report
+    samples: Samples = dataclasses.field(default_factory=dict)
     graphs: Mapping[str, Graph] = dataclasses.field(default_factory=dict)
     inside: set[tuple[str, str]] = dataclasses.field(default_factory=set)
     ordered: frozenset[str] = frozenset()
@@ -254,6 +256,8 @@ class _Run:
             for cluster in clustering.clusters:
                 self.progress.step(cluster.name)
                 piece = cut(cluster, self.settings)
+                samples = [sample for group in self.samples.values() for sample in group]
+                piece = dataclasses.replace(piece, observed=observed(self.graphs[function], piece, samples))
                 built = tuple(self.signed(engine) for engine in self.build_all(piece, backends))
                 _log_engine(cluster, built[0] if built else None)
                 if built:

@@ -1,4 +1,4 @@
-"""Writes docs/op_support.md from the op rules: `op_support.py` rewrites, `--check` compares.
+"""Writes docs/op_support.md and docs/tensorrt_ops.md from the op rules: `op_support.py` rewrites, `--check` compares.
 
 What a rule refuses is read from its source: the reasons of `ctx.require` and `Unsupported`, in the rule and in the
 functions of the same package that it calls.
@@ -22,9 +22,13 @@ from tf_blade import dtypes  # noqa: E402 (the checkout comes first)
 from tf_blade.backends.disc import ops  # noqa: E402
 from tf_blade.backends.disc.ops.base import RULES, OpRule  # noqa: E402
 from tf_blade.backends.disc.ops.left import REASONS  # noqa: E402
+from tf_blade.backends.tensorrt import ops as tensorrt_ops  # noqa: E402
+from tf_blade.backends.tensorrt.ops.base import RULES as TENSORRT_RULES  # noqa: E402
+from tf_blade.backends.tensorrt.ops.base import OpRule as TensorrtRule  # noqa: E402
 
 PAGE = ROOT / "docs" / "op_support.md"
-_PACKAGE = ops.__name__
+TENSORRT_PAGE = ROOT / "docs" / "tensorrt_ops.md"
+_PACKAGES = (ops.__name__, tensorrt_ops.__name__)
 _SETS: Mapping[str, frozenset[dtypes.DType]] = {
     "all types": dtypes.ALL,
     "all numbers": dtypes.NUMERIC,
@@ -62,6 +66,27 @@ Ops that are in neither list have no rule yet; docs/adding.md tells how to add o
 | reason | ops |
 |---|---|
 """
+_TENSORRT_HEAD = """# Ops that TensorRT takes
+
+<!-- Written by tools/op_support.py from the rules in tf_blade/backends/tensorrt/ops/. -->
+
+{count} TensorFlow ops can be in a plan; [tensorrt.md](tensorrt.md) tells the rest. A node that its op's rule refuses is
+left to the next backend, with the reason in the report. No rule takes float64, strings, complex numbers, or integers
+of 8 and 16 bits but for quantization, or ranks beyond 8. The third column says what the op does in half precision:
+*low* computes in it, *follow* computes in the type of its widest computed operand, *full* computes in float32.
+
+| op | types | half precision | refuses, or asks for |
+|---|---|---|---|
+"""
+
+
+def tensorrt_page() -> str:
+    """The page of TensorRT's rules."""
+    rows = [
+        f"| `{name}` | {_types(rule)} | {rule.precision.name.lower()} | {_refused(rule)} |"
+        for name, rule in sorted(TENSORRT_RULES.items())
+    ]
+    return "\n".join([_TENSORRT_HEAD.format(count=len(TENSORRT_RULES)) + "\n".join(rows), ""])
 
 
 def page() -> str:
@@ -73,7 +98,7 @@ def page() -> str:
     return "\n".join([head + "\n".join(rows), _TAIL + "\n".join(left), ""])
 
 
-def _types(rule: OpRule) -> str:
+def _types(rule: OpRule | TensorrtRule) -> str:
     return "; ".join(f"{name}: {_spelled(accepted)}" for name, accepted in rule.types.items())
 
 
@@ -88,10 +113,11 @@ def _spelled(accepted: frozenset[dtypes.DType]) -> str:
     return ", ".join(item.name.lower() for item in sorted(accepted))
 
 
-def _refused(rule: OpRule) -> str:
-    module = sys.modules[rule.lower.__module__]
-    assert isinstance(rule.lower, FunctionType)
-    name = rule.lower.__qualname__.partition(".")[0]
+def _refused(rule: OpRule | TensorrtRule) -> str:
+    function = rule.lower if isinstance(rule, OpRule) else rule.convert
+    module = sys.modules[function.__module__]
+    assert isinstance(function, FunctionType)
+    name = function.__qualname__.partition(".")[0]
     return "; ".join(dict.fromkeys(_reasons(module, name, set()))).replace("|", "\\|")
 
 
@@ -114,7 +140,7 @@ def _reasons(module: ModuleType, name: str, seen: set[tuple[str, str]]) -> Itera
         elif isinstance(node.func, ast.Name):
             target = getattr(module, called, None)
             owner = sys.modules.get(getattr(target, "__module__", None) or "")
-            if owner is not None and owner.__name__.startswith(_PACKAGE) and not owner.__name__.endswith(".base"):
+            if owner is not None and owner.__name__.startswith(_PACKAGES) and not owner.__name__.endswith(".base"):
                 yield from _reasons(owner, called, seen)
         elif called in _INPUTS:
             yield _INPUTS[called]
@@ -141,12 +167,15 @@ def _text(node: ast.expr) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="only say whether the page is current")
-    text = page()
-    if parser.parse_args().check:
-        return int(not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text)
-    PAGE.write_text(text, encoding="utf-8")
-    return 0
+    parser.add_argument("--check", action="store_true", help="only say whether the pages are current")
+    check = parser.parse_args().check
+    stale = False
+    for path, text in ((PAGE, page()), (TENSORRT_PAGE, tensorrt_page())):
+        if check:
+            stale = stale or not path.exists() or path.read_text(encoding="utf-8") != text
+        else:
+            path.write_text(text, encoding="utf-8")
+    return int(stale)
 
 
 if __name__ == "__main__":

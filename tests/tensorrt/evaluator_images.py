@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def _windows(x: np.ndarray, reach: Sequence[int], strides: Sequence[int], rates:
     axes = tuple(range(2, x.ndim))
     views = np.lib.stride_tricks.sliding_window_view(x, tuple(reach), axis=axes)
     picks = tuple(slice(None, None, s) for s in strides) + tuple(slice(None, None, rate) for rate in rates)
-    return views[(slice(None), slice(None), *picks)]
+    return views[_at(*picks)]
 
 
 @layer("CONVOLUTION")
@@ -50,6 +51,11 @@ def convolution(ctx: Context) -> np.ndarray:
     return np.concatenate(parts, 1).astype(ctx[0].dtype)
 
 
+def _at(*spatial: Any) -> Any:
+    """An index of all images and channels."""
+    return (slice(None), slice(None), *spatial)
+
+
 def _kernel(ctx: Context) -> np.ndarray:
     kernel = ctx.given(1)
     assert kernel is not None, "filters are inputs of their layers"
@@ -64,12 +70,12 @@ def deconvolution(ctx: Context) -> np.ndarray:
     sizes = [(n - 1) * s + k for n, s, k in zip(x.shape[2:], strides, kernel.shape[2:], strict=True)]
     result = np.zeros((x.shape[0], kernel.shape[1], *sizes))
     for offset in itertools.product(*(range(k) for k in kernel.shape[2:])):
-        part = np.moveaxis(np.tensordot(x, kernel[(slice(None), slice(None), *offset)], (1, 0)), -1, 1)
+        part = np.moveaxis(np.tensordot(x, kernel[_at(*offset)], (1, 0)), -1, 1)
         at = tuple(slice(o, o + (n - 1) * s + 1, s) for o, n, s in zip(offset, x.shape[2:], strides, strict=True))
-        result[(slice(None), slice(None), *at)] += part
+        result[_at(*at)] += part
     pads = zip(tuple(ctx.layer.pre_padding), tuple(ctx.layer.post_padding), sizes, strict=True)
     crop = tuple(slice(low, size - high) for low, high, size in pads)
-    return result[(slice(None), slice(None), *crop)].astype(ctx[0].dtype)
+    return result[_at(*crop)].astype(ctx[0].dtype)
 
 
 @layer("POOLING")

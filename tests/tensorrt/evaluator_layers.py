@@ -185,7 +185,13 @@ def concatenation(ctx: Context) -> np.ndarray:
 def reduce(ctx: Context) -> np.ndarray:
     x, name = ctx[0], ctx.name(ctx.layer.op)
     axes = tuple(axis for axis in range(x.ndim) if ctx.layer.axes >> axis & 1)
-    functions = {"SUM": np.sum, "PROD": np.prod, "MAX": np.max, "MIN": np.min, "AVG": np.mean}
+    functions: dict[str, Callable[..., np.ndarray]] = {
+        "SUM": np.sum,
+        "PROD": np.prod,
+        "MAX": np.max,
+        "MIN": np.min,
+        "AVG": np.mean,
+    }
     if not x.size and name in ("MAX", "MIN"):
         raise EvaluationError("nothing to reduce")
     return np.asarray(functions[name](wide(x), axis=axes, keepdims=ctx.layer.keep_dims)).astype(x.dtype)

@@ -19,7 +19,7 @@ from tf_blade.backends.tensorrt import library
 from tf_blade.backends.tensorrt.builder import PlanOptions, make_plan
 from tf_blade.backends.tensorrt.convert import Converted, Converter, PlanInput
 from tf_blade.backends.tensorrt.profiles import Range
-from tf_blade.backends.tensorrt.weights import WeightStore, prepare
+from tf_blade.backends.tensorrt.weights import WeightStore
 from tf_blade.errors import Unsupported
 from tf_blade.graph.graph import Graph
 
@@ -48,16 +48,8 @@ def weights_of(graph: Graph, case: OpCase) -> frozenset[str]:
 
 
 def feeds_of(converted: Converted, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    """What the network's inputs are bound to: data as it is, weights as their recipes say."""
-    feeds = {item.name: arrays[item.index] for item in converted.inputs}
-    contents = dict(enumerate(arrays))
-    trt = converter().library.trt
-    for index in range(converted.definition.num_inputs):
-        tensor = converted.definition.get_input(index)
-        if tensor.name in converted.weights:
-            content = prepare(converted.weights[tensor.name], contents)
-            feeds[tensor.name] = content.astype(evaluator.numpy_type(trt, tensor.dtype))
-    return feeds
+    """What the network's inputs are bound to."""
+    return {item.name: arrays[item.index] for item in converted.inputs}
 
 
 def run(converted: Converted, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -156,20 +148,22 @@ def plan(rows: Sequence[Checked]) -> bytes:
     """A plan of the rows' networks side by side."""
     made = converter()
     network = made.network(WeightStore())
-    inputs, profile = [], {}
+    inputs: list[PlanInput] = []
+    profile: dict[str, Range] = {}
     for number, row in enumerate(rows):
         network.part(f"r{number}.")
         converted = made.convert_into(network, row.graph, weights_of(row.graph, row.case))
         names = {str(item.name): symbolic.symbol(f"r{number}.{item.name}") for item in _symbols(converted)}
         profile.update({str(names[name].name): size for name, size in _ranges(row).items() if name in names})
         inputs += [_renamed(item, names) for item in converted.inputs]
-    whole = Converted(network.definition, tuple(inputs), (), (), {}, network)
+    whole = Converted(network.definition, tuple(inputs), (), (), (), network)
     return make_plan(made, whole, [profile], PlanOptions(compute_capabilities=(89,)))
 
 
 def _symbols(converted: Converted) -> list[Any]:
-    contents = [item.content.reshape(-1) for item in converted.inputs if item.content is not None]
-    return list(symbolic.free_symbols([d for part in (*contents, *(x.shape for x in converted.inputs)) for d in part]))
+    dims = [dim for item in converted.inputs for dim in item.shape]
+    dims += [dim for item in converted.inputs if item.content is not None for dim in item.content.reshape(-1)]
+    return list(symbolic.free_symbols(dims))
 
 
 def _renamed(item: PlanInput, names: dict[str, Any]) -> PlanInput:

@@ -14,6 +14,12 @@ class OpSupportTest(absltest.TestCase):
     def test_the_page_is_current(self) -> None:
         self.assertEqual(op_support.PAGE.read_text(encoding="utf-8"), op_support.page(), "run tools/op_support.py")
 
+    def test_the_page_of_tensorrt_is_current(self) -> None:
+        text = op_support.TENSORRT_PAGE.read_text(encoding="utf-8")
+        self.assertEqual(text, op_support.tensorrt_page(), "run tools/op_support.py")
+        self.assertIn("| `Conv2D` | T: all floats but double | low | an image batch has rank …", text)
+        self.assertIn("| `ScatterNd` ", text)
+
     def test_reasons_are_those_of_the_rule_and_of_what_it_calls(self) -> None:
         (row,) = [line for line in op_support.page().splitlines() if line.startswith("| `MaxPool` ")]
         self.assertIn("an image batch has rank 4", row)

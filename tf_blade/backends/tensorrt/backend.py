@@ -6,8 +6,8 @@ It is optional. Without a TensorRT it refuses every node, with the reason; nothi
 from __future__ import annotations
 
 import hashlib
-import json
 import time
+from typing import Any
 
 import sympy
 
@@ -19,6 +19,14 @@ from tf_blade.backends.tensorrt.convert import Converter, type_of
 from tf_blade.backends.tensorrt.library import Library
 from tf_blade.backends.tensorrt.weights import INPUTS
 from tf_blade.engines.format import EngineFile, write_engine
+from tf_blade.engines.plan import (
+    PLAN_DATA_SECTION,
+    PLAN_SECTION,
+    PlanSection,
+    PlanTensor,
+    PlanWeight,
+    write_plan,
+)
 from tf_blade.engines.signature import UNKNOWN, EngineInput, EngineOutput, EngineSignature, SymbolInfo
 from tf_blade.errors import BuildFailure, EnvironmentError_, Unsupported
 from tf_blade.graph.graph import Graph, Node
@@ -26,9 +34,6 @@ from tf_blade.graph.printer import print_graph
 from tf_blade.settings import Settings
 from tf_blade.stages import BuiltEngine, ClusterGraph
 from tf_blade.symbolic import Dim, DimProgram
-
-# Raised with every change that makes plans' descriptions mean something else.
-VERSION = "1"
 
 
 class TensorrtBackend:
@@ -86,7 +91,7 @@ class TensorrtBackend:
                 cluster.weights,
                 options,
                 observed=cluster.observed,
-                batch_sizes=settings.batch_sizes,
+                batch_sizes=_batch_sizes(settings),
             )
             limits = process.Limits(settings.tensorrt_seconds, settings.tensorrt_memory_mb)
             plan, description = process.build(job, limits)
@@ -95,10 +100,10 @@ class TensorrtBackend:
         engine = write_engine(
             EngineFile(
                 backend=self.name,
-                backend_version=VERSION,
+                backend_version=description["version"],
                 signature=signature_of(cluster),
                 cluster_hash=_hash(cluster.graph, settings),
-                sections={"plan": plan, "tensorrt": json.dumps(description, sort_keys=True).encode()},
+                sections={PLAN_SECTION: plan, PLAN_DATA_SECTION: write_plan(_section(cluster, description))},
                 compute_capabilities=options.compute_capabilities,
             )
         )
@@ -109,6 +114,38 @@ class TensorrtBackend:
             ("plan", f"{len(plan)} bytes, weights outside"),
         )
         return BuiltEngine(self.name, engine, seconds, details, partial=True)
+
+
+def _batch_sizes(settings: Settings) -> tuple[int, ...]:
+    """The sizes that a server batches to, where somebody has said which or has batching parameters written."""
+    is_default = settings.batch_sizes == Settings().batch_sizes
+    return () if is_default and not settings.serving else settings.batch_sizes
+
+
+def _section(cluster: ClusterGraph, description: dict[str, Any]) -> PlanSection:
+    """The description as the runtime reads it."""
+    return PlanSection(
+        flavor=description["flavor"],
+        num_inputs=len(cluster.graph.inputs),
+        num_outputs=len(cluster.graph.outputs),
+        inputs=tuple(_tensor(item) for item in description["inputs"]),
+        outputs=tuple(_tensor(item) for item in description["outputs"]),
+        profiles=tuple(
+            tuple(tuple(zip(item["min"], item["opt"], item["max"], strict=True)) for item in profile)
+            for profile in description["profiles"]
+        ),
+        weights=tuple(
+            PlanWeight(item["name"], item["index"], item["dtype"], tuple(item["dims"]), tuple(item["permutation"]))
+            for item in description["weights"]
+        ),
+        stripped=description["stripped"],
+        version_compatible=description["version_compatible"],
+        hardware_compatible=description["hardware_compatible"],
+    )
+
+
+def _tensor(item: dict[str, Any]) -> PlanTensor:
+    return PlanTensor(item["name"], item["index"], item["dtype"], item["rank"], item.get("shape_tensor", False))
 
 
 def _options(found: Library, settings: Settings) -> PlanOptions:
@@ -151,15 +188,13 @@ def signature_of(cluster: ClusterGraph) -> EngineSignature:
     names = list(dict.fromkeys(str(d.name) for _, shape in types for d in shape if isinstance(d, sympy.Symbol)))
     inputs = []
     for node, (dtype, shape) in zip(cluster.graph.inputs, types, strict=True):
-        weight = node.outputs[0].handle is not None or node.name in cluster.weights
-        dims = tuple(_program(dim, names) for dim in shape)
-        inputs.append(EngineInput(node.name, int(dtype), dims, "weight" if weight else "data"))
+        # Variables are inputs of the plan, so that there is nothing to prepare when one changes.
+        inputs.append(EngineInput(node.name, int(dtype), tuple(_program(dim, names) for dim in shape), "data"))
     outputs = []
     for output in cluster.graph.outputs:
-        shape = output.tensor.shape
-        if shape is None:
+        if output.tensor.shape is None:
             raise BuildFailure(f"the rank of output {output.name} is unknown", "tensorrt", cluster.cluster.name)
-        dims = tuple(_program(dim, names) for dim in shape)
+        dims = tuple(_program(dim, names) for dim in output.tensor.shape)
         outputs.append(EngineOutput(output.name, int(output.tensor.dtype), dims))
     return EngineSignature(tuple(SymbolInfo(name) for name in names), tuple(inputs), tuple(outputs))
 

@@ -15,7 +15,7 @@ from typing import Any
 from tf_blade.backends.tensorrt import library
 from tf_blade.backends.tensorrt.builder import PlanOptions, make_plan
 from tf_blade.backends.tensorrt.convert import Converted, Converter
-from tf_blade.backends.tensorrt.library import Library, dtype_name
+from tf_blade.backends.tensorrt.library import Library
 from tf_blade.backends.tensorrt.precision import PRECISIONS
 from tf_blade.backends.tensorrt.profiles import Profile, Range, derive, describe
 from tf_blade.backends.tensorrt.weights import REFIT, WeightStore
@@ -68,21 +68,21 @@ def build(text: str, job: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
 def _description(
     found: Library, converted: Converted, profiles: tuple[Profile, ...], options: PlanOptions
 ) -> dict[str, Any]:
-    """The engine file's section "tensorrt"."""
+    """What the engine file's section "tensorrt" is made of."""
     definition = converted.definition
     tensors = {definition.get_input(i).name: definition.get_input(i) for i in range(definition.num_inputs)}
     inputs = [
         {
             "name": item.name,
             "index": item.index,
-            "dtype": dtype_name(item.dtype),
+            "dtype": int(item.dtype),
             "rank": len(item.shape),
             "shape_tensor": bool(tensors[item.name].is_shape_tensor),
         }
         for item in converted.inputs
     ]
     outputs = [
-        {"name": name, "index": index, "dtype": dtype_name(dtype), "rank": len(shape)}
+        {"name": name, "index": index, "dtype": int(dtype), "rank": len(shape)}
         for index, ((name, dtype), shape) in enumerate(zip(converted.outputs, converted.shapes, strict=True))
     ]
     return {
@@ -93,8 +93,18 @@ def _description(
         "inputs": inputs,
         "outputs": outputs,
         "profiles": [describe(definition, converted.inputs, profile) for profile in profiles],
-        "weights": converted.weights,
-        "weights_as": options.weights_as,
+        "weights": [
+            {
+                "name": item.name,
+                "index": item.index,
+                "dtype": int(item.dtype),
+                "dims": list(item.dims),
+                "permutation": list(item.permutation),
+            }
+            for item in converted.refits
+        ],
+        "version_compatible": options.version_compatible,
+        "hardware_compatible": options.hardware_compatible,
         "stripped": options.weights_as == REFIT,
     }
 

@@ -16,7 +16,7 @@ from tf_blade.backends.tensorrt.network import Network
 from tf_blade.backends.tensorrt.ops.base import RULES, OpContext, OpRule
 from tf_blade.backends.tensorrt.precision import FP32, Precisions, prepare
 from tf_blade.backends.tensorrt.values import Value, WeightSource
-from tf_blade.backends.tensorrt.weights import WeightStore
+from tf_blade.backends.tensorrt.weights import RefitWeight, WeightStore
 from tf_blade.dtypes import DType
 from tf_blade.errors import Unsupported
 from tf_blade.graph.attributes import TensorAttr
@@ -28,7 +28,7 @@ del ops  # imported for its rules
 
 @dataclasses.dataclass(frozen=True)
 class PlanInput:
-    """A data input of a network.
+    """An input of a network.
 
     Attributes:
         name: the network's name of it, and the graph's.
@@ -50,10 +50,10 @@ class Converted:
 
     Attributes:
         definition: the INetworkDefinition.
-        inputs: what is bound in each call beside the weights.
+        inputs: what is bound in each call, weights that are inputs included.
         outputs: names and element types, in the cluster's order.
         shapes: symbolic shapes of the outputs.
-        weights: the weights' recipes by name.
+        refits: the constants that the runtime puts into a stripped plan.
         network: the wrapper, which keeps constants alive.
     """
 
@@ -61,7 +61,7 @@ class Converted:
     inputs: tuple[PlanInput, ...]
     outputs: tuple[tuple[str, DType], ...]
     shapes: tuple[Shape, ...]
-    weights: dict[str, dict[str, Any]]
+    refits: tuple[RefitWeight, ...]
     network: Network
 
 
@@ -116,7 +116,10 @@ class Converter:
             value = network.cast(values[output.tensor], output.tensor.dtype)
             outputs.append((network.output(output.name, value), output.tensor.dtype))
             shapes.append(value.shape)
-        return Converted(network.definition, inputs, tuple(outputs), tuple(shapes), network.weights.recipes, network)
+        mine = [item for item in network.weights.inputs if item.name.startswith(network.prefix)]
+        weight_inputs = tuple(PlanInput(x.name, x.index, x.dtype, x.source_dims, None) for x in mine)
+        refits = tuple(network.weights.refits)
+        return Converted(network.definition, inputs + weight_inputs, tuple(outputs), tuple(shapes), refits, network)
 
 
 def _needed(graph: Graph) -> list[Node]:
@@ -152,7 +155,8 @@ def _weight(tensor: Tensor, index: int) -> WeightSource | None:
     dtype, shape = type_of(tensor)
     if not symbolic.is_static(shape):
         return None
-    return WeightSource(tensor.node.name, index, dtype, tuple(int(dim) for dim in shape))
+    dims = tuple(int(dim) for dim in shape)
+    return WeightSource(tensor.node.name, index, dtype, dims, dims)
 
 
 def type_of(tensor: Tensor) -> tuple[DType, Shape]:

@@ -67,11 +67,6 @@ class Library:
         return hasattr(self.trt.INetworkDefinition, layer)
 
 
-def dtype_name(dtype: DType) -> str:
-    """The element type's name in the plan's description: TensorFlow's."""
-    return _DTYPES[dtype]
-
-
 @functools.cache
 def load() -> Library:
     """The TensorRT that is installed. `TF_BLADE_TENSORRT` names the one to take where both are.

@@ -23,7 +23,9 @@ def make_messages(library: Library) -> Any:
     """The logger; one for a library, which lives as long as it: TensorRT keeps the first that it gets."""
     severity = library.trt.ILogger.Severity
 
-    class _Messages(library.trt.ILogger):  # type: ignore[misc]
+    base: Any = library.trt.ILogger
+
+    class _Messages(base):
         def __init__(self) -> None:
             super().__init__()
             self.last_error = ""

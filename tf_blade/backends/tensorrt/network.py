@@ -7,6 +7,7 @@ shapes, where it is not. Constants, weights and the known content of shape tenso
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -73,10 +74,10 @@ class Network:
         """Symbols that are dimensions of the value, or elements of it, and that nothing has bound yet are its own."""
         for axis, dim in enumerate(value.shape):
             if isinstance(dim, sympy.Symbol) and dim not in self.bindings:
-                self.bindings[dim] = lambda tensor=value.tensor, axis=axis: self._size_of(tensor, axis)
+                self.bindings[dim] = functools.partial(self._size_of, value.tensor, axis)
         for position, item in enumerate(() if value.content is None else value.content.reshape(-1)):
             if isinstance(item, sympy.Symbol) and item not in self.bindings:
-                self.bindings[item] = lambda position=position: self._element(value, position)
+                self.bindings[item] = functools.partial(self._element, value, position)
 
     def output(self, name: str, value: Value) -> str:
         """Makes the value an output; gives its name."""
@@ -289,11 +290,11 @@ class Network:
             layer.beta = beta
         return self.made(layer, value.dtype, value.shape)
 
-    def binary(self, op: str, a: Value, b: Value, dtype: DType | None = None) -> Value:
+    def binary(self, op: str, a: Value, b: Value, *, dtype: DType | None = None) -> Value:
         """An elementwise layer, broadcasting as NumPy does: "SUM"."""
         if a.dtype != b.dtype:
             raise Unsupported(f"operands of types {a.dtype.name.lower()} and {b.dtype.name.lower()}")
-        through = self._through(lambda x, y: self.binary(op, x, y, dtype), a, b)
+        through = self._through(lambda x, y: self.binary(op, x, y, dtype=dtype), a, b)
         if through is not None:
             return through
         a, b = self.aligned(a, b)
@@ -304,7 +305,7 @@ class Network:
 
     def compare(self, op: str, a: Value, b: Value) -> Value:
         """The same for comparisons, which give bools."""
-        return self.binary(op, a, b, DType.BOOL)
+        return self.binary(op, a, b, dtype=DType.BOOL)
 
     def select(self, condition: Value, a: Value, b: Value) -> Value:
         """`a` where the condition holds, else `b`; all broadcast."""

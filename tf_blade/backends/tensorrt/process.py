@@ -23,6 +23,7 @@ COMMAND: tuple[str, ...] = (sys.executable, "-m", "tf_blade.backends.tensorrt.ch
 _ROOT = Path(__file__).resolve().parents[3]
 # Of what a builder that failed without a reason has written, so much is told.
 _TOLD = 300
+_NO_MEMORY = ("bad_alloc", "memory", "cannot allocate")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Job:
 
 
 def build(job: Job, limits: Limits) -> tuple[bytes, Any]:
-    """The plan, and its description as the engine file has it.
+    """The plan, and its description.
 
     Raises:
         Unsupported: there is none; says why.
@@ -105,17 +106,15 @@ def _run(command: Sequence[str], folder: Path, limits: Limits) -> None:
 
 
 def _why(folder: Path, code: int, limits: Limits) -> str:
-    refusal = folder / "refusal.txt"
-    if refusal.exists():
-        return refusal.read_text(encoding="utf-8")
-    text = " ".join((folder / "output.txt").read_text(encoding="utf-8", errors="replace").split())
-    # Some of TensorRT's threads abort where they get no memory, and no handler of this process's can tell.
-    memory = limits.memory_mb and any(
-        sign in text.lower() for sign in ("bad_alloc", "memoryerror", "out of memory", "cannot allocate")
-    )
-    said = f": {text[-_TOLD:]}" if text else ""
-    if memory:
-        return f"the builder ran out of memory (limit {limits.memory_mb} MiB){said}"
+    refusal, output = folder / "refusal.txt", folder / "output.txt"
+    reason = refusal.read_text(encoding="utf-8") if refusal.exists() else ""
+    said = reason or " ".join(output.read_text(encoding="utf-8", errors="replace").split())[-_TOLD:]
+    # Where some of TensorRT's threads get no memory they abort; others say so in words of their own.
+    if limits.memory_mb and any(sign in said.lower() for sign in _NO_MEMORY):
+        return f"the builder ran out of memory (limit {limits.memory_mb} MiB): {said}"
+    if reason:
+        return reason
+    colon = ": " if said else ""
     if code < 0:
-        return f"the builder was killed by {signal.Signals(-code).name}{said}"
-    return f"the builder failed with exit status {code}{said}"
+        return f"the builder was killed by {signal.Signals(-code).name}{colon}{said}"
+    return f"the builder failed with exit status {code}{colon}{said}"

@@ -13,20 +13,22 @@ from tf_blade.symbolic import Dim, Shape
 
 @dataclasses.dataclass(frozen=True)
 class WeightSource:
-    """Where a weight comes from: an input of the engine, and what is done to it once, before the first run.
+    """Where a weight comes from: an input of the engine, and what layers want it to be.
 
     Attributes:
         name: the engine input's name.
         index: its position.
         dtype: its element type.
-        dims: its static shape.
-        reshape: dims that it is given first.
-        permute: axes that it is permuted by then.
+        source_dims: its static shape.
+        dims: the shape that is wanted.
+        reshape: dims that it is given before it is permuted.
+        permute: axes that it is permuted by.
     """
 
     name: str
     index: int
     dtype: DType
+    source_dims: tuple[int, ...]
     dims: tuple[int, ...]
     reshape: tuple[int, ...] | None = None
     permute: tuple[int, ...] | None = None

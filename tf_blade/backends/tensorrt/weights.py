@@ -1,7 +1,7 @@
 """What becomes of a cluster's weights: variables and large constants.
 
 They stay where the model has them. A plan reads them as inputs of its own or, where the version builds stripped plans,
-is refitted with them; either way the runtime prepares them once by the recipes collected here.
+is refitted with them; docs/adr/0010 tells why.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tf_blade.backends.tensorrt.library import dtype_name
 from tf_blade.backends.tensorrt.values import Value, WeightSource
 from tf_blade.dtypes import DType
 from tf_blade.errors import Unsupported
@@ -21,66 +20,86 @@ from tf_blade.errors import Unsupported
 if TYPE_CHECKING:
     from tf_blade.backends.tensorrt.network import Network
 
+# Inputs of the plan, constants that it is refitted with, or constants of known values in it.
 INPUTS, REFIT, PLAN = "inputs", "refit", "plan"
+
+
+@dataclasses.dataclass(frozen=True)
+class RefitWeight:
+    """A constant of a plan that the runtime puts there.
+
+    Attributes:
+        index: the engine's input that it comes from.
+        dtype: in the plan.
+        dims: of the source.
+        permutation: of the source's axes.
+    """
+
+    name: str
+    index: int
+    dtype: DType
+    dims: tuple[int, ...]
+    permutation: tuple[int, ...]
 
 
 class WeightStore:
     """The weights of one network.
 
     Attributes:
-        weights_as: "inputs" (of the network), "refit" (constants by name) or "plan" (constants of `contents`).
-        recipes: for each weight of the plan, by name, how it is made of the engine's inputs; see docs/tensorrt.md.
+        weights_as: "inputs", "refit" or "plan".
+        inputs: in the first case, the weights that the plan reads.
+        refits: in the second, what the runtime puts into it.
     """
 
     def __init__(self, weights_as: str = INPUTS, contents: Mapping[int, np.ndarray] | None = None) -> None:
         self.weights_as = weights_as
-        self.recipes: dict[str, dict[str, Any]] = {}
+        self.inputs: list[WeightSource] = []
+        self.refits: list[RefitWeight] = []
         self._contents = dict(contents or {})
-        self._known: dict[str, Any] = {}
+        self._known: dict[tuple[object, ...], Any] = {}
         self._zeros: dict[DType, np.ndarray] = {}
 
     def tensor(self, network: Network, value: Value) -> Any:
         """The weight as a tensor of the network."""
         assert value.weight is not None
-        return self._tensor(network, _recipe(value.weight, value.dtype), value.dtype)
-
-    def folded(
-        self, network: Network, kind: str, parts: list[Value], epsilon: float, dims: tuple[int, ...]
-    ) -> Value | None:
-        """A batch norm's scale or shift made of its weights; None where one of them is no weight as it is."""
-        if self.weights_as == PLAN or any(
-            item.weight is None or item.weight.permute is not None or item.dtype != DType.FLOAT for item in parts
-        ):
-            return None
-        inputs = [item.weight.index for item in parts if item.weight is not None]
-        recipe = {"fold": kind, "inputs": inputs, "epsilon": epsilon, "dtype": "float32", "shape": list(dims)}
-        return Value(DType.FLOAT, dims, self._tensor(network, recipe, DType.FLOAT))
-
-    def _tensor(self, network: Network, recipe: dict[str, Any], dtype: DType) -> Any:
-        key = f"{network.prefix}{sorted(recipe.items())}"
+        key = (network.prefix, value.weight, value.dtype)
         if key not in self._known:
-            self._known[key] = self._make(network, recipe, dtype)
+            make = {INPUTS: self._input, REFIT: self._refit, PLAN: self._content}[self.weights_as]
+            self._known[key] = make(network, value.weight, value.dtype)
         return self._known[key]
 
-    def _make(self, network: Network, recipe: dict[str, Any], dtype: DType) -> Any:
-        if self.weights_as == PLAN:
-            return network.constant_tensor(prepare(recipe, self._contents).astype(dtype.numpy))
-        name = f"{network.prefix}weight_{len(self.recipes)}"
-        self.recipes[name] = recipe
-        if self.weights_as == INPUTS:
-            tensor = network.definition.add_input(name, network.dtype(dtype), recipe["shape"])
+    def _input(self, network: Network, weight: WeightSource, dtype: DType) -> Any:
+        """The variable itself, and what makes of it in each call what the layers want."""
+        key = (network.prefix, weight.index)
+        dims = weight.source_dims
+        if key not in self._known:
+            name = f"{network.prefix}{weight.name}"
+            tensor = network.definition.add_input(name, network.dtype(weight.dtype), dims)
             if tensor is None:
-                raise Unsupported(f"a weight of type {dtype.name.lower()} and shape {recipe['shape']}")
-            return tensor
-        return network.constant_tensor(self._some(dtype, recipe["shape"]), name)
+                raise Unsupported(f"a weight of type {weight.dtype.name.lower()} and rank {len(dims)}")
+            self._known[key] = tensor
+            self.inputs.append(dataclasses.replace(weight, name=name))
+        value = Value(weight.dtype, dims, self._known[key])
+        if weight.permute is not None and weight.reshape is not None:
+            value = network.transpose(network.reshape(value, weight.reshape), weight.permute)
+        return network.tensor(network.cast(network.reshape(value, weight.dims), dtype))
 
-    def _some(self, dtype: DType, dims: list[int]) -> np.ndarray:
+    def _refit(self, network: Network, weight: WeightSource, dtype: DType) -> Any:
         """Zeros, in memory that all weights share: the values come when the plan is refitted."""
-        count = math.prod(dims)
+        name = f"{network.prefix}weight_{len(self.refits)}"
+        dims = weight.reshape or weight.dims
+        self.refits.append(RefitWeight(name, weight.index, dtype, dims, weight.permute or tuple(range(len(dims)))))
+        count = math.prod(weight.dims)
         zeros = self._zeros.get(dtype)
         if zeros is None or zeros.size < count:
             zeros = self._zeros[dtype] = np.zeros(count, dtype.numpy)
-        return zeros[:count].reshape(dims)
+        return network.constant_tensor(zeros[:count].reshape(weight.dims), name)
+
+    def _content(self, network: Network, weight: WeightSource, dtype: DType) -> Any:
+        array = self._contents[weight.index]
+        if weight.permute is not None and weight.reshape is not None:
+            array = array.reshape(weight.reshape).transpose(weight.permute)
+        return network.constant_tensor(array.reshape(weight.dims).astype(dtype.numpy))
 
     def reshape(self, value: Value, dims: tuple[int, ...]) -> Value:
         """The weight in another shape."""
@@ -93,25 +112,3 @@ class WeightStore:
         old = value.weight.dims
         dims = tuple(old[axis] for axis in axes)
         return Value(value.dtype, dims, weight=dataclasses.replace(value.weight, reshape=old, permute=axes, dims=dims))
-
-
-def _recipe(weight: WeightSource, dtype: DType) -> dict[str, Any]:
-    recipe: dict[str, Any] = {"input": weight.index, "dtype": dtype_name(dtype), "shape": list(weight.dims)}
-    if weight.permute is not None:
-        recipe["reshape"] = list(weight.reshape or ())
-        recipe["permute"] = list(weight.permute)
-    return recipe
-
-
-def prepare(recipe: Mapping[str, Any], contents: Mapping[int, np.ndarray]) -> np.ndarray:
-    """What a recipe makes of the engine's inputs, but for the final cast: the runtime's work, in NumPy."""
-    if "fold" in recipe:
-        parts = [contents[index] for index in recipe["inputs"]]
-        gamma, variance = parts[0], parts[-1]
-        scale = gamma / np.sqrt(variance + np.float32(recipe["epsilon"]))
-        result = scale if recipe["fold"] == "scale" else parts[1] - parts[2] * scale
-    else:
-        result = contents[recipe["input"]]
-        if "permute" in recipe:
-            result = result.reshape(recipe["reshape"]).transpose(recipe["permute"])
-    return np.asarray(result).reshape(recipe["shape"])

@@ -15,7 +15,7 @@ from tf_blade.dtypes import DType
 @op("FusedBatchNorm", types={"T": frozenset({DType.FLOAT})})
 @op("FusedBatchNormV2", "FusedBatchNormV3", types={"T": FLOATS, "U": frozenset({DType.FLOAT})})
 def batch_norm(ctx: OpContext) -> Sequence[Value]:
-    """scale · x + shift, both found once where the statistics are weights."""
+    """scale · x + shift, of vectors that the builder folds where they are constant."""
     ctx.require(not ctx.attr("is_training", True), "statistics of the batch itself")
     ctx.require(not any(tensor.uses for tensor in ctx.node.outputs[3:]), "outputs for training are read")
     x = to_first(ctx, ctx.inputs[0])
@@ -32,14 +32,9 @@ def batch_norm(ctx: OpContext) -> Sequence[Value]:
 
 def _folded(ctx: OpContext, epsilon: float, dims: tuple[int, ...]) -> tuple[Value, Value]:
     gamma, beta, mean, variance = (ctx.net.cast(item, DType.FLOAT) for item in ctx.inputs[1:5])
-    store = ctx.net.weights
-    scale = store.folded(ctx.net, "scale", [gamma, variance], epsilon, dims)
-    shift = store.folded(ctx.net, "shift", [gamma, beta, mean, variance], epsilon, dims)
-    if scale is not None and shift is not None:
-        return scale, shift
     arrays = [item.constant for item in (gamma, beta, mean, variance)]
     if all(item is not None for item in arrays):
-        factor = arrays[0] / np.sqrt(arrays[3] + np.float32(epsilon))  # type: ignore[operator]
+        factor = arrays[0] / np.sqrt(arrays[3] + np.float32(epsilon))
         return (
             ctx.net.constant(factor.reshape(dims), DType.FLOAT),
             ctx.net.constant((arrays[1] - arrays[2] * factor).reshape(dims), DType.FLOAT),

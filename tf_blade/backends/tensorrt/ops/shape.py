@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -144,7 +145,9 @@ def range_(ctx: OpContext) -> Value:
     if all(item.constant is not None for item in ctx.inputs):
         start, limit, delta = (ctx.const(index).reshape(()) for index in range(3))
         ctx.require(bool(delta != 0), "a step of 0")
-        return net.constant(np.arange(start, limit, delta, dtype=dtype.numpy))
+        # In the element type, as TensorFlow computes it: the quotient's rounding decides about the last element.
+        steps = (limit - start) / delta
+        return net.constant(start + np.arange(math.ceil(steps)).astype(dtype.numpy) * delta, dtype)
     ctx.require(dtype in INDEX, "floats that are not constant")
     (first,), (last,), step = ctx.dims(0), ctx.dims(1), ctx.const_int(2)
     ctx.require(step > 0, f"a step of {step}")

@@ -1,0 +1,64 @@
+"""Which sizes a cluster's unknown dimensions have in the sample inputs of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import sympy
+
+from tf_blade import symbolic
+from tf_blade.dtypes import DType
+from tf_blade.graph.graph import Graph, Node
+from tf_blade.stages import ClusterGraph
+
+Sample = Mapping[str, np.ndarray]
+
+
+def observed(graph: Graph, piece: ClusterGraph, samples: Iterable[Sample]) -> tuple[dict[str, int], ...]:
+    """For each sample that fits the graph's arguments, the values of the cut-out cluster's symbols that follow from it.
+
+    Args:
+        graph: the function or main graph that the cluster was cut from.
+        piece: the cluster.
+        samples: inputs of signatures, by name.
+    """
+    found = []
+    for sample in samples:
+        values = _bound(graph, sample)
+        sizes = _sizes(piece, values) if values else {}
+        if sizes:
+            found.append(sizes)
+    return tuple(found)
+
+
+def _bound(graph: Graph, sample: Sample) -> dict[str, int]:
+    """The graph's symbols that are dimensions of its arguments, where these are the sample's inputs."""
+    arguments = [node for node in graph.inputs if node.outputs[0].dtype not in (DType.RESOURCE, DType.VARIANT)]
+    values: dict[str, int] = {}
+    for node, array in _pairs(arguments, sample):
+        for dim, size in zip(node.outputs[0].shape or (), array.shape, strict=True):
+            if isinstance(dim, int):
+                if dim != size:
+                    return {}
+            elif isinstance(dim, sympy.Symbol) and values.setdefault(str(dim.name), size) != size:
+                return {}
+    return values
+
+
+def _pairs(arguments: Sequence[Node], sample: Sample) -> list[tuple[Node, np.ndarray]]:
+    """Arguments with the arrays of their names; or all of them in order, where there are as many and ranks agree."""
+    named = [(node, sample[node.name]) for node in arguments if node.name in sample]
+    if not named and len(arguments) == len(sample):
+        named = list(zip(arguments, (sample[key] for key in sorted(sample)), strict=True))
+    return [(node, array) for node, array in named if len(node.outputs[0].shape or ()) == np.ndim(array)]
+
+
+def _sizes(piece: ClusterGraph, values: Mapping[str, int]) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for tensor, node in zip(piece.cluster.inputs, piece.graph.inputs, strict=True):
+        for old, new in zip(tensor.shape or (), node.outputs[0].shape or (), strict=True):
+            names = [str(item.name) for item in symbolic.free_symbols([old])]
+            if isinstance(new, sympy.Symbol) and all(name in values for name in names):
+                sizes[str(new.name)] = symbolic.evaluate(old, {name: values[name] for name in names})
+    return sizes

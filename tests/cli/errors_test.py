@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from unittest import mock
@@ -13,6 +12,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from tests.cli import kit
+from tests.folders import class_folder
 from tests.saved_model import models, workshop
 from tf_blade import pipeline
 from tf_blade.backends import registry
@@ -143,9 +143,7 @@ class ErrorsTest(parameterized.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
-        scratch = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(scratch.cleanup)
-        cls.source = Path(scratch.name) / "src"
+        cls.source = class_folder(cls) / "src"
         models.shared(cls.source)
 
     def setUp(self) -> None:

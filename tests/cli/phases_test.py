@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 
 from absl.testing import absltest, parameterized
 
 from tests.cli import kit
+from tests.folders import class_folder
 from tests.saved_model import models, workshop
 from tf_blade import pipeline
 
@@ -24,9 +24,7 @@ class PhasesTest(parameterized.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
-        scratch = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(scratch.cleanup)
-        cls.source = Path(scratch.name) / "src"
+        cls.source = class_folder(cls) / "src"
         models.shared(cls.source)
 
     def setUp(self) -> None:

@@ -10,7 +10,6 @@ Damaged models are never run: what TensorFlow does with them is not under test.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import io
@@ -32,6 +31,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import tf_blade
 from tests.fuzz import saved_model_fuzz
+from tests.fuzz.options import options_parser
 from tests.saved_model import models, workshop
 from tf_blade import cli
 from tf_blade.pipeline import LABELS
@@ -266,11 +266,7 @@ def fuzz(seconds: float, executions: int, seed: int) -> Result:
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--seconds", type=float, default=120.0)
-    parser.add_argument("--executions", type=int, default=1_000_000)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    options = options_parser(__doc__).parse_args()
     result = fuzz(options.seconds, options.executions, options.seed)
     sys.stdout.write(f"{result.executions} executions, {result.statuses}, {len(result.defects)} defects\n")
     return 1 if result.defects else 0

@@ -7,7 +7,6 @@ With clang, custom_ops/fuzz/engine_file_fuzz.cc is a libFuzzer target as well.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.engines.example import EXAMPLE
+from tests.fuzz.options import options_parser
 from tests.runtime import native
 from tf_blade.engines.format import write_engine
 from tf_blade.engines.signature import EngineSignature
@@ -52,10 +52,7 @@ def fuzz(
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--seconds", type=float, default=120.0)
-    parser.add_argument("--executions", type=int, default=1_000_000_000)
-    parser.add_argument("--seed", type=int, default=0)
+    parser = options_parser(__doc__, executions=1_000_000_000)
     parser.add_argument("--sanitizer", default="address,undefined")
     options = parser.parse_args()
     result = fuzz(options.seconds, options.executions, options.seed, options.sanitizer)

@@ -7,7 +7,6 @@ It mutates small models by itself; `test_one_input` is what a coverage-guided fu
 
 from __future__ import annotations
 
-import argparse
 import random
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import tf_blade
 from tests import zoo
+from tests.fuzz.options import options_parser
 
 _MODELS = ("ranking", "chain", "three_signatures")
 
@@ -83,11 +83,7 @@ def fuzz(seconds: float, executions: int, seed: int) -> tuple[int, int, list[byt
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--seconds", type=float, default=120.0)
-    parser.add_argument("--executions", type=int, default=1_000_000)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    options = options_parser(__doc__).parse_args()
     done, accepted, found = fuzz(options.seconds, options.executions, options.seed)
     sys.stdout.write(f"{done} executions, {accepted} accepted, {len(found)} defects\n")
     return 1 if found else 0

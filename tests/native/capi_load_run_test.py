@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from absl.testing import absltest
 
+from tests.folders import class_folder
 from tests.native import capi
 from tests.runtime import engine_kit as kit
 from tf_blade import runtime
@@ -23,8 +22,7 @@ class CApiTest(absltest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
-        cls.folder = Path(tempfile.mkdtemp())
-        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        cls.folder = class_folder(cls)
         cls.program = capi.build_program(cls.folder)
 
     def save(self, name: str, engine: bytes) -> tuple[kit.Affine, Path, str, str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 
 from absl.testing import absltest
 from tensorflow.core.protobuf import saved_model_pb2
 
 import tf_blade
+from tests.folders import class_folder
 from tests.saved_model import models, workshop
 from tf_blade.errors import InvalidSavedModelError
 from tf_blade.inspection import Inspection
@@ -26,9 +26,7 @@ class InspectionTest(absltest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
-        scratch = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(scratch.cleanup)
-        cls.folder = Path(scratch.name)
+        cls.folder = class_folder(cls)
         models.shared(cls.folder / "src")
         # One instruction set is enough here, and compiles faster.
         options = {"isas": ("x86-64-v3",), "signatures": ("score",), "verify": False, **workshop.EAGER}

@@ -12,6 +12,7 @@ import tensorflow as tf
 from absl.testing import absltest
 
 import tf_blade
+from tests.folders import class_folder
 from tests.saved_model.workshop import EAGER
 from tf_blade import runtime
 from tf_blade.saved_model import writer
@@ -61,9 +62,8 @@ class SessionsTest(absltest.TestCase):
     def setUpClass(cls) -> None:
         super().setUpClass()
         runtime.load()
-        folder = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(folder.cleanup)
-        cls.source, cls.target = Path(folder.name) / "source", Path(folder.name) / "target"
+        folder = class_folder(cls)
+        cls.source, cls.target = folder / "source", folder / "target"
         model = Inner()
         signatures = {"once": model.once, "twice": model.twice, "train": model.train}
         tf.saved_model.save(model, str(cls.source), signatures=signatures)

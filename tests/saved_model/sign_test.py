@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import tf_blade
 from tests.cli import kit
+from tests.folders import class_folder
 from tests.saved_model import models, workshop
 from tf_blade.engines.signing import key_name, public_bytes
 from tf_blade.errors import SigningError, TargetError
@@ -40,9 +40,7 @@ class SignTest(parameterized.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
-        scratch = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(scratch.cleanup)
-        cls.folder = Path(scratch.name)
+        cls.folder = class_folder(cls)
         for name, key in (("key", _KEY), ("other", _OTHER)):
             pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
             (cls.folder / f"{name}.pem").write_bytes(key.private_bytes(pem, form, serialization.NoEncryption()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import absltest
 
+from tests.folders import class_folder
 from tests.saved_model import models
 from tf_blade.bench import Benchmark, Timing, bench_saved_model
 from tf_blade.errors import InvalidInputError, TfBladeError, UnknownSignatureError
@@ -39,9 +39,7 @@ class BenchTest(absltest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
-        scratch = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(scratch.cleanup)
-        cls.folder = Path(scratch.name)
+        cls.folder = class_folder(cls)
         for name, repetitions in (("slow", 400), ("fast", 1)):
             module = Work(repetitions)
             tf.saved_model.save(module, str(cls.folder / name), signatures=module.serve)

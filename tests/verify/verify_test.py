@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import absltest, parameterized
 
+from tests.folders import class_folder
 from tests.saved_model import models, workshop
 from tf_blade import api
 from tf_blade.errors import InvalidInputError, UnknownSignatureError
@@ -96,9 +96,7 @@ class VerifyTest(parameterized.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
-        scratch = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(scratch.cleanup)
-        cls.original = _save(Path(scratch.name) / "original", _outputs, _X)
+        cls.original = _save(class_folder(cls) / "original", _outputs, _X)
 
     def _folder(self) -> Path:
         return Path(self.create_tempdir().full_path) / "model"

@@ -147,6 +147,13 @@ void ReplaceInGraph(const Place& place, bool is_compiled, Graph* graph) {
   }
 }
 
+// The same node with other functions: whoever holds it may go on holding it.
+void UpdateFunctions(const NodeDef& definition, Node* node) {
+  for (const auto& [name, value] : definition.attr()) {
+    if (value.has_func() || value.list().func_size() > 0) node->AddAttr(name, value);
+  }
+}
+
 // Has the graph's nodes call the copies with engines.
 absl::Status RedirectInGraph(const EngineFunctions& functions, Graph* graph) {
   std::vector<std::pair<Node*, NodeDef>> redirected;
@@ -154,6 +161,10 @@ absl::Status RedirectInGraph(const EngineFunctions& functions, Graph* graph) {
     if (std::optional<NodeDef> changed = functions.Redirected(node->def())) redirected.emplace_back(node, *changed);
   }
   for (const auto& [node, changed] : redirected) {
+    if (changed.op() == node->type_string()) {
+      UpdateFunctions(changed, node);
+      continue;
+    }
     const absl::Status status = Replace(graph, node, changed);
     if (!status.ok()) return status;
   }

@@ -236,23 +236,21 @@ FunctionDef EngineFunctions::Copy(const Function& function) const {
 }
 
 absl::Status EngineFunctions::AddTo(FunctionLibraryDefinition* library, Graph* graph) const {
-  tensorflow::FunctionDefLibrary copies;
-  tensorflow::FunctionDefLibraryStackTraces traces;
   for (const auto& [name, function] : functions_) {
     if (!function.is_copied) continue;
-    *copies.add_function() = Copy(function);
-    traces[NameOfCopy(name)] = function.record->stack_traces();
+    const std::string copy = NameOfCopy(name);
+    absl::Status status = library->AddFunctionDef(Copy(function), function.record->stack_traces());
+    if (status.ok()) status = Share(*library, copy, graph->mutable_flib_def());
+    if (!status.ok()) return status;
     if (function.gradient.empty()) continue;
-    tensorflow::GradientDef* const gradient = copies.add_gradient();
-    gradient->set_function_name(NameOfCopy(name));
     const std::string copy_of_gradient = NameOfCopy(function.gradient);
-    gradient->set_gradient_func(copy_of_gradient.empty() ? function.gradient : copy_of_gradient);
+    tensorflow::GradientDef gradient;
+    gradient.set_function_name(copy);
+    gradient.set_gradient_func(copy_of_gradient.empty() ? function.gradient : copy_of_gradient);
+    status = library->AddGradientDef(gradient);
+    if (!status.ok()) return status;
   }
-  absl::Status status = library->AddLibrary(std::move(copies), traces);
-  for (const auto& [name, function] : functions_) {
-    if (function.is_copied && status.ok()) status = Share(*library, NameOfCopy(name), graph->mutable_flib_def());
-  }
-  return status;
+  return absl::OkStatus();
 }
 
 }  // namespace tf_blade

@@ -22,13 +22,13 @@ size_t ElementsOf(const nvinfer1::Dims& dims) {
   return count;
 }
 
+}  // namespace
+
 size_t BytesOf(const TensorView& view) {
   size_t count = 1;
   for (int d = 0; d < view.rank; ++d) count *= static_cast<size_t>(view.dims[d]);
   return count * ElementBytes(view.dtype);
 }
-
-}  // namespace
 
 bool DeviceArena::Reserve(size_t bytes) {
   bytes = std::max(RoundUp(bytes), kAlignment);
@@ -201,9 +201,11 @@ Outcome Execution::CollectOutputs(Call& call, ShapeEntry* entry) {
 // Places in the arena: inputs, outputs, workspace.
 void Execution::LayOut(ShapeEntry* entry, absl::Span<const TensorView> inputs) const {
   size_t end = 0;
-  for (const PlanTensor& tensor : data_.inputs) {
+  for (size_t i = 0; i < data_.inputs.size(); ++i) {
+    const PlanTensor& tensor = data_.inputs[i];
     entry->input_offsets.push_back(end);
-    if (!tensor.is_shape_tensor) end += RoundUp(std::max<size_t>(BytesOf(inputs[tensor.index]), 1));
+    if (!tensor.is_shape_tensor && plan_.weights[i] == nullptr)
+      end += RoundUp(std::max<size_t>(BytesOf(inputs[tensor.index]), 1));
   }
   for (Output& output : entry->outputs) {
     output.offset = end;
@@ -237,6 +239,10 @@ Outcome Execution::PlaceInputs(Call& call) {
     const PlanTensor& input = data_.inputs[i];
     if (input.is_shape_tensor) {
       call.addresses.push_back(shape_memory_[i].data());
+      continue;
+    }
+    if (plan_.weights[i] != nullptr) {
+      call.addresses.push_back(plan_.weights[i]);
       continue;
     }
     const TensorView& view = call.inputs[input.index];

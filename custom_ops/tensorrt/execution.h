@@ -16,6 +16,8 @@
 
 namespace tf_blade {
 
+size_t BytesOf(const TensorView& view);
+
 // By input of a plan; empty for those that are no shape tensors.
 using ShapeValues = std::vector<std::vector<int64_t>>;
 
@@ -27,15 +29,6 @@ struct LoadedPlan {
   const CudaDevice* device = nullptr;
   mutable PlanLogger logger;
   RuntimePtr runtime;  // before all that it makes
-};
-
-// A plan with its weights, ready to run. Outlives its executions.
-struct ReadyPlan {
-  std::shared_ptr<const LoadedPlan> loaded;
-  std::shared_ptr<nvinfer1::ICudaEngine> engine;
-
-  const PlanData& data() const { return loaded->data; }
-  const CudaDevice& device() const { return *loaded->device; }
 };
 
 // Memory of a device that grows as calls need it.
@@ -56,6 +49,18 @@ class DeviceArena {
   const CudaDevice& device_;
   char* data_ = nullptr;
   size_t bytes_ = 0;
+};
+
+// A plan with its weights, ready to run. Outlives its executions.
+struct ReadyPlan {
+  std::shared_ptr<const LoadedPlan> loaded;
+  std::shared_ptr<nvinfer1::ICudaEngine> engine;
+  // Weights that the plan reads as inputs, brought to the device once; by input of the plan, null for all others.
+  std::vector<const void*> weights;
+  std::unique_ptr<DeviceArena> weight_memory;
+
+  const PlanData& data() const { return loaded->data; }
+  const CudaDevice& device() const { return *loaded->device; }
 };
 
 // Memory for an output whose dimensions TensorRT finds while it runs.

@@ -105,13 +105,16 @@ bool ReadLists(ByteReader& reader, uint32_t inputs, uint32_t outputs, PlanData* 
   return true;
 }
 
-absl::Status CheckSignature(const PlanData& data, const EngineSignature& signature) {
-  for (const PlanTensor& tensor : data.inputs) {
+// Notes which inputs are weights, too.
+absl::Status CheckSignature(const EngineSignature& signature, PlanData* checked) {
+  for (PlanTensor& tensor : checked->inputs) {
     const EngineInput& input = signature.inputs[tensor.index];
+    tensor.is_weight = input.is_weight;
     if (input.dtype != tensor.dtype || static_cast<int>(input.dims.size()) != tensor.rank) {
       return Refuse(Reason::kSignature, absl::StrCat("the plan's input '", tensor.name, "' is not the signature's"));
     }
   }
+  const PlanData& data = *checked;
   std::vector<bool> made(signature.outputs.size(), false);
   for (const PlanTensor& tensor : data.outputs) {
     const EngineOutput& output = signature.outputs[tensor.index];
@@ -163,7 +166,7 @@ absl::StatusOr<PlanData> ParsePlanData(const EngineFile& file) {
   }
   if (!ReadLists(reader, inputs, outputs, &data)) return Corrupt("its lists are malformed");
   if (reader.position() != section->data.size()) return Corrupt("bytes follow it");
-  const absl::Status fits = CheckSignature(data, file.signature);
+  const absl::Status fits = CheckSignature(file.signature, &data);
   if (!fits.ok()) return fits;
   return data;
 }

@@ -30,6 +30,7 @@ struct PlanTensor {
   int32_t dtype = 0;
   int rank = 0;
   bool is_shape_tensor = false;
+  bool is_weight = false;  // by the signature
 };
 
 struct PlanRange {

@@ -30,6 +30,7 @@ class TensorRtState : public EngineState {
   ~TensorRtState() override {
     const CudaDevice::Use use(plan_.device());
     pools_.clear();
+    plan_.weight_memory.reset();
     plan_.engine.reset();
   }
 
@@ -75,12 +76,13 @@ class TensorRtEngine : public Engine {
 
   Outcome Init(Host& host, absl::Span<const TensorView> inputs, std::unique_ptr<EngineState>* state) const override {
     const CudaDevice::Use use(*loaded_->device);
-    ReadyPlan plan{loaded_, TakeEngine()};
+    ReadyPlan plan{loaded_, TakeEngine(), std::vector<const void*>(data_.inputs.size(), nullptr), nullptr};
     absl::Status status =
         plan.engine == nullptr ? absl::InternalError(Joined("no engine", loaded_->logger.Take())) : absl::OkStatus();
     if (status.ok() && !data_.weights.empty()) {
       status = data_.baked ? CheckBaked(host, inputs) : Refit(host, *plan.engine, inputs);
     }
+    if (status.ok() && host.Device() == nullptr) status = BringWeights(inputs, &plan);
     if (!status.ok()) {
       host.SetError(std::string(status.message()).c_str());
       return status.code() == absl::StatusCode::kResourceExhausted ? Outcome::kNoMemory : Outcome::kInvalid;
@@ -126,8 +128,7 @@ class TensorRtEngine : public Engine {
     *data = view.data;
     const DeviceQueue* const device = host.Device();
     if (device == nullptr) return true;
-    size_t bytes = ElementBytes(view.dtype);
-    for (int d = 0; d < view.rank; ++d) bytes *= static_cast<size_t>(view.dims[d]);
+    const size_t bytes = BytesOf(view);
     copy->resize(bytes);
     *data = copy->data();
     if (bytes == 0) return true;
@@ -172,6 +173,40 @@ class TensorRtEngine : public Engine {
     return -1;
   }
 
+  // Puts the weights that the plan reads as inputs where it can read them.
+  absl::Status BringWeights(absl::Span<const TensorView> inputs, ReadyPlan* plan) const {
+    constexpr size_t kAlignment = 256;
+    size_t total = 0;
+    const auto size = [&inputs](const PlanTensor& input) {
+      return (std::max<size_t>(BytesOf(inputs[input.index]), 1) + kAlignment - 1) / kAlignment * kAlignment;
+    };
+    const auto is_brought = [this](const PlanTensor& input) { return input.is_weight && !input.is_shape_tensor; };
+    for (const PlanTensor& input : data_.inputs) total += is_brought(input) ? size(input) : 0;
+    if (total == 0) return absl::OkStatus();
+    plan->weight_memory = std::make_unique<DeviceArena>(*loaded_->device);
+    if (!plan->weight_memory->Reserve(total)) return absl::ResourceExhaustedError("no memory for weights on the GPU");
+    const CudaFunctions& cuda = loaded_->device->cuda();
+    char* place = plan->weight_memory->data();
+    CudaStream stream = nullptr;
+    int error = cuda.stream_create(&stream, 0);
+    for (size_t i = 0; error == 0 && i < data_.inputs.size(); ++i) {
+      if (!is_brought(data_.inputs[i])) continue;
+      const TensorView& view = inputs[data_.inputs[i].index];
+      const size_t bytes = BytesOf(view);
+      if (bytes > 0) error = cuda.memcpy_htod_async(reinterpret_cast<CudaAddress>(place), view.data, bytes, stream);
+      plan->weights[i] = place;
+      place += size(data_.inputs[i]);
+    }
+    if (stream != nullptr) {
+      const int done = cuda.stream_synchronize(stream);
+      error = error == 0 ? done : error;
+      cuda.stream_destroy(stream);
+    }
+    if (error == 0) return absl::OkStatus();
+    return absl::InternalError(
+        absl::StrCat("weights cannot be brought to the GPU: ", loaded_->device->ErrorName(error)));
+  }
+
   absl::Status CheckBaked(Host& host, absl::Span<const TensorView> inputs) const {
     for (const PlanWeight& weight : data_.weights) {
       if (weight.index < 0) continue;
@@ -179,9 +214,7 @@ class TensorRtEngine : public Engine {
       std::string copy;
       const void* data;
       if (!ToMachine(host, view, &copy, &data)) return absl::InternalError("weights cannot be read");
-      size_t bytes = ElementBytes(view.dtype);
-      for (int d = 0; d < view.rank; ++d) bytes *= static_cast<size_t>(view.dims[d]);
-      if (Sha256(absl::string_view(static_cast<const char*>(data), bytes)) == weight.sha256) continue;
+      if (Sha256(absl::string_view(static_cast<const char*>(data), BytesOf(view))) == weight.sha256) continue;
       return absl::FailedPreconditionError(absl::StrCat("the plan was built with other values of '", weight.name,
                                                         "', and its weights cannot be exchanged"));
     }
@@ -299,6 +332,11 @@ absl::Status LoadLibrary(const EngineFile& file, absl::string_view plan, LoadedP
   if (loaded->runtime == nullptr) {
     return Refuse(Reason::kLibrary,
                   Joined(absl::StrCat(loaded->library->Name(), " gives no runtime"), loaded->logger.Take()));
+  }
+  // Plans for several versions bring a runtime of their own: code, of which a model may have as much as it likes
+  // (trust.h decides about all of it).
+  if (loaded->data.version_compatible && loaded->data.flavor == kHeadersFlavor) {
+    loaded->runtime->setEngineHostCodeAllowed(true);
   }
   return CheckVersion(loaded->data, *loaded->library, *version);
 }

@@ -104,8 +104,8 @@ def plan(*lines: str, numbers: tuple[int, ...] | None = None) -> bytes:
 
 
 def profile_lines(section: PlanSection) -> list[str]:
-    low_high = [profile[-1][0] for profile in section.profiles]
-    return [f"profile {low} {high}" for low, _, high in low_high]
+    which = next((i for i, item in enumerate(section.inputs) if item.is_shape_tensor), 0)
+    return [f"profile {profile[which][0][0]} {profile[which][0][2]}" for profile in section.profiles]
 
 
 def affine_section(*profiles: tuple[int, int], **changes: Any) -> PlanSection:
@@ -158,6 +158,21 @@ def affine_engine(*lines: str, profiles: tuple[tuple[int, int], ...] = ((2, 8),)
     signature = kit.affine_signature().restricted({"batch": (min(ends), max(ends))})
     section = affine_section(*profiles, **changes)
     return engine(signature, section, "model affine", "refit 1", *lines, **options)
+
+
+def inputs_engine(*lines: str) -> bytes:
+    """The affine engine with weights that the plan reads as inputs."""
+    section = affine_section((2, 8))
+    weights = (PlanTensor("w", 1, DType.FLOAT, 2), PlanTensor("b", 2, DType.FLOAT, 1))
+    ranges = (((kit.K,) * 3, (kit.N,) * 3), ((kit.N,) * 3,))
+    section = dataclasses.replace(
+        section,
+        inputs=(*section.inputs, *weights),
+        profiles=tuple((*profile, *ranges) for profile in section.profiles),
+        weights=(),
+        stripped=False,
+    )
+    return engine(kit.affine_signature().restricted({"batch": (2, 8)}), section, "model inputs", *lines)
 
 
 def found_engine(*lines: str) -> bytes:

@@ -45,6 +45,7 @@ class ConformanceTest(parameterized.TestCase):
         ("last_profile", lambda: trt.affine_engine(profiles=((2, 8), (9, 64))), 64),
         ("graphs", lambda: trt.affine_engine(cuda_graphs=True), 2),
         ("found", trt.found_engine, 33),
+        ("inputs", trt.inputs_engine, 3),
     )
     def test_keeps_the_contract(self, make: Any, size: int) -> None:
         program = trt.program(native.CUSTOM_OPS / "conformance/conformance.cc")
@@ -61,7 +62,7 @@ class CallsTest(parameterized.TestCase):
     def assert_right(self, *arguments: Any, **settings: Any) -> tuple[list[str], dict[str, int]]:
         status, lines, counts = _calls(*arguments, **settings)
         self.assertEqual(status, 0, lines)
-        left = {name: value for name, value in counts.items() if name != "graph_launches"}
+        left = {name: value for name, value in counts.items() if name not in ("graph_launches", "copies")}
         self.assertEqual(left, {"streams": 0, "graphs": 0, "blocks": 0, "depth": 0})
         return lines, counts
 
@@ -81,6 +82,12 @@ class CallsTest(parameterized.TestCase):
         lines, _ = self.assert_right(trt.affine_engine(profiles=((2, 8), (20, 64))), "host", (8, 9, 19, 20))
         self.assertEqual([line.split(",")[0][-1] for line in lines], ["0", "1", "1", "0"])
         self.assertIn("the shapes are in none of the plan's profiles", lines[1])
+
+    @parameterized.parameters(("host", 2 + 2 * 5), ("device", 0), ("unaligned", 5))
+    def test_weights_that_are_inputs_are_copied_once(self, where: str, copies: int) -> None:
+        lines, counts = self.assert_right(trt.inputs_engine(), where, (2, 8, 3, 2, 8))
+        self.assertEqual([line.split(",")[0][-1] for line in lines], ["0"] * 5)
+        self.assertEqual(counts["copies"], copies)
 
     @parameterized.parameters("host", "device")
     def test_sizes_that_are_found_in_the_run(self, where: str) -> None:
@@ -139,7 +146,8 @@ class RefusalTest(parameterized.TestCase):
         for numbers in ((major, minor, patch, build + 1), (major + 1, 0, 0, 0)):
             self.assert_refused(trt.affine_engine(numbers=numbers), f"version: {names}")
             self.assert_refused(trt.affine_engine(numbers=numbers, version_compatible=True), f"version: {names}")
-        status, lines, _ = _calls(trt.affine_engine(numbers=(major, 0, 0, 1), version_compatible=True), "host", (3,))
+        older = trt.affine_engine("host_code", numbers=(major, 0, 0, 1), version_compatible=True)
+        status, lines, _ = _calls(older, "host", (3,))
         self.assertEqual((status, lines[0].split(",")[0]), (0, "3: outcome 0"))
 
     def test_capabilities(self) -> None:
@@ -165,6 +173,7 @@ class RefusalTest(parameterized.TestCase):
             self.assert_refused(engine, "library: TensorRT 10.0.1.6 is too old", FAKE_TENSORRT_VERSION="10.0.1.6")
 
     def test_plans(self) -> None:
+        self.assert_refused(trt.affine_engine("host_code"), "load: .*code of the plan is not allowed")
         self.assert_refused(
             trt.affine_engine("fail deserialize"),
             "compute_capability: the plan cannot be deserialized: this plan cannot run on this GPU$",

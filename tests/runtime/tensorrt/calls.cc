@@ -136,7 +136,7 @@ bool CallOnce(const LoadedEngine& loaded, const EngineState* state, const Device
 void PrintCounts() {
   const auto cuda =
       reinterpret_cast<int64_t (*)(const char*)>(dlsym(dlopen("libcuda.so.1", RTLD_NOW), "fake_cuda_count"));
-  for (const char* what : {"streams", "graphs", "graph_launches", "blocks", "depth"}) {
+  for (const char* what : {"streams", "graphs", "graph_launches", "blocks", "depth", "copies"}) {
     std::printf("%s=%d\n", what, static_cast<int>(cuda(what)));
   }
 }

@@ -3,10 +3,12 @@
 //
 // A plan is 28 bytes of header and lines of "key value":
 //   model affine     y = relu(x @ w) + b:   x [n, 5] f32, w [5, 3] and b [3] refitted (or 1.0 and 0.0 everywhere)
+//   model inputs     the same, with w and b as inputs
 //   model positive   y = those of x > 0, in order: x [n] f32, y [?] f32
 //   model fill       y = x[0] count times: x [n] f32, count [1] i32 (a shape tensor), y [count] f32
 //   profile MIN MAX  of n (fill: of count), one line for each profile
 //   refit 1          weights are to be put in before it runs
+//   host_code        there is code in it, which must have been allowed
 //   fail WHAT        deserialize, context, shape, enqueue, refit
 #include <dlfcn.h>
 
@@ -45,6 +47,8 @@ struct Config {
   bool refit = false;
 };
 
+bool IsAffine(const Config& config) { return config.model == "affine" || config.model == "inputs"; }
+
 struct Values {
   std::vector<float> w = std::vector<float>(kK * kN, 1.0f), b = std::vector<float>(kN, 0.0f);
   bool filled = true;
@@ -74,7 +78,7 @@ class FakeContext : public StubVExecutionContext, Counted {
   Dims getTensorShape(const char* name) const noexcept override {
     const int64_t n = shapes_.at("x").d[0];
     if (name == std::string("x")) return shapes_.at("x");
-    if (config_.model == "affine") return {2, {n, kN}};
+    if (IsAffine(config_)) return {2, {n, kN}};
     if (config_.model == "positive") return {1, {-1}};
     return {1, {*static_cast<const int32_t*>(addresses_.at("count"))}};
   }
@@ -105,9 +109,7 @@ class FakeContext : public StubVExecutionContext, Counted {
       std::memset(memory, 0xee, 500);
       temporary_->deallocateAsync(memory, stream);
     }
-    return config_.model == "affine" ? Affine(stream, n)
-           : config_.model == "fill" ? Fill(stream, n)
-                                     : Positive(stream, n);
+    return IsAffine(config_) ? Affine(stream, n) : config_.model == "fill" ? Fill(stream, n) : Positive(stream, n);
   }
 
  private:
@@ -125,7 +127,12 @@ class FakeContext : public StubVExecutionContext, Counted {
   bool Affine(cudaStream_t stream, int64_t n) {
     const auto* const x = static_cast<const float*>(addresses_.at("x"));
     auto* const y = static_cast<float*>(addresses_.at("y"));
-    Queue(stream, [x, y, n, values = values_, workspace = workspace_] {
+    Values given = values_;
+    if (config_.model == "inputs") {
+      std::copy_n(static_cast<const float*>(addresses_.at("w")), kK * kN, given.w.data());
+      std::copy_n(static_cast<const float*>(addresses_.at("b")), kN, given.b.data());
+    }
+    Queue(stream, [x, y, n, values = given, workspace = workspace_] {
       std::memset(workspace, 0xff, kWorkspace);
       for (int64_t i = 0; i < n; ++i) {
         for (int j = 0; j < kN; ++j) {
@@ -188,7 +195,9 @@ class FakeEngine : public StubVCudaEngine, Counted {
   }
   int64_t getDeviceMemorySizeForProfileV2(int32_t) const noexcept override { return kWorkspace; }
   int32_t getNbOptimizationProfiles() const noexcept override { return static_cast<int>(config_.profiles.size()); }
-  int32_t getNbIOTensors() const noexcept override { return config_.model == "fill" ? 3 : 2; }
+  int32_t getNbIOTensors() const noexcept override {
+    return config_.model == "fill" ? 3 : config_.model == "inputs" ? 4 : 2;
+  }
   DataType getTensorDataType(const char* name) const noexcept override {
     return name == std::string("count") ? DataType::kINT32 : DataType::kFLOAT;
   }
@@ -197,12 +206,14 @@ class FakeEngine : public StubVCudaEngine, Counted {
   }
   TensorIOMode getTensorIOMode(const char* name) const noexcept override {
     const std::string text(name);
-    return text == "y"                                                   ? TensorIOMode::kOUTPUT
-           : text == "x" || (config_.model == "fill" && text == "count") ? TensorIOMode::kINPUT
-                                                                         : TensorIOMode::kNONE;
+    if (text == "y") return TensorIOMode::kOUTPUT;
+    const bool weight = config_.model == "inputs" && (text == "w" || text == "b");
+    const bool count = config_.model == "fill" && text == "count";
+    return text == "x" || weight || count ? TensorIOMode::kINPUT : TensorIOMode::kNONE;
   }
   Dims getTensorShape(const char* name) const noexcept override {
-    if (config_.model == "affine") return {2, {-1, name == std::string("x") ? kK : kN}};
+    if (name == std::string("b")) return {1, {kN}};
+    if (IsAffine(config_)) return {2, {-1, name == std::string("x") ? kK : kN}};
     return {1, {-1}};
   }
 
@@ -260,6 +271,7 @@ class FakeRuntime : public StubVRuntime, Counted {
  public:
   explicit FakeRuntime(ILogger& logger) : logger_(logger) {}
 
+  void setEngineHostCodeAllowed(bool allowed) noexcept override { host_code_allowed_ = allowed; }
   ICudaEngine* deserializeCudaEngine(const void* blob, size_t size) noexcept override {
     std::istringstream lines(std::string(static_cast<const char*>(blob), size).substr(kHeader));
     Config config;
@@ -267,6 +279,10 @@ class FakeRuntime : public StubVRuntime, Counted {
       if (key == "model") lines >> config.model;
       if (key == "fail") lines >> config.fail;
       if (key == "refit") lines >> config.refit;
+      if (key == "host_code" && !host_code_allowed_) {
+        logger_.log(ILogger::Severity::kERROR, "code of the plan is not allowed");
+        return nullptr;
+      }
       if (key == "profile") {
         config.profiles.emplace_back();
         lines >> config.profiles.back().first >> config.profiles.back().second;
@@ -284,6 +300,7 @@ class FakeRuntime : public StubVRuntime, Counted {
 
  private:
   ILogger& logger_;
+  bool host_code_allowed_ = false;
 };
 
 class OuterRuntime : public IRuntime {

@@ -35,6 +35,9 @@ class Settings:
     )
     tensorrt_seconds: float = _option(600.0, "a TensorRT build that takes longer is given up")
     tensorrt_memory_mb: int = _option(0, "memory that a TensorRT build may take, in MiB; 0: no limit")
+    tensorrt_weights: str = _option(
+        "inputs", "TensorRT plans read weights as inputs, or are refitted with them (refit)"
+    )
     tensorrt_timing_cache: str = _option("", "file of TensorRT timings that builds share; none when not given")
     tensorrt_version_compatible: bool = _option(False, "TensorRT plans that later versions load too")
     tensorrt_hardware_compatible: bool = _option(False, "TensorRT plans that later GPUs run too")

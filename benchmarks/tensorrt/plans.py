@@ -108,7 +108,7 @@ def _whole(cluster: ClusterGraph, precision: str) -> int:
     store = WeightStore(PLAN, contents)
     converted = converter.convert(cluster.graph, cluster.weights, precision=PRECISIONS[precision], store=store)
     options = PlanOptions(precision, (int(TARGET.replace(".", "")),), weights_as=PLAN)
-    return len(make_plan(converter, converted, derive(converted.inputs), options))
+    return len(make_plan(converter, converted, derive(converted.inputs, dims=converted.network.dims), options))
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -122,6 +122,13 @@ def table(rows: Sequence[Row]) -> str:
         cells = (row.model, row.precision, row.engines, f"{row.coverage:.1%}", f"{row.seconds:.1f}", size, whole)
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join([*lines, ""])
+
+
+def _write(path: Path, rows: Sequence[Row]) -> None:
+    """All rows so far: builds take long."""
+    found = library.load()
+    content = {"library": f"{found.flavor} {found.version}", "rows": [dataclasses.asdict(row) for row in rows]}
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> int:
@@ -138,12 +145,10 @@ def main() -> int:
             model = FULL_NAMES.get(name, name) if arguments.full else name
             rows.append(measure(model, precision, full=arguments.full))
             print(rows[-1], file=sys.stderr, flush=True)
+            if arguments.write:
+                _write(Path(arguments.write), rows)
     print(table(rows))
     print(f"{time.perf_counter() - begin:.0f} s in all", file=sys.stderr)
-    if arguments.write:
-        found = library.load()
-        content = {"library": f"{found.flavor} {found.version}", "rows": [dataclasses.asdict(row) for row in rows]}
-        Path(arguments.write).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return int(any(row.failures for row in rows))
 
 

@@ -51,6 +51,13 @@ class ProfilesTest(parameterized.TestCase):
         for item in profiles:
             self.assertTrue(item["s0"].min <= item["s0"].opt <= item["s0"].max)
 
+    def test_sizes_begin_where_nothing_vanishes(self) -> None:
+        """Of an image that is pooled three times by two."""
+        pooled = symbolic.floordiv(L, 8)
+        profiles = derive(INPUTS, given={"s0": Range(1, 1, 1)}, dims=(pooled, symbolic.symbol("unknown")))
+        self.assertEqual(8, profiles[0]["s1"].min)
+        self.assertEqual(512, profiles[-1]["s1"].max)
+
     def test_bounds_of_expressions(self) -> None:
         profile = {"s0": Range(1, 4, 8), "s1": Range(2, 3, 4)}
         self.assertEqual(((2, 7, -3), (12, 7, 1), (32, 7, 6)), bounds((N * L, 7, N - L + 0), profile))

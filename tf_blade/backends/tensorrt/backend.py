@@ -17,7 +17,8 @@ from tf_blade.backends.tensorrt import library, process
 from tf_blade.backends.tensorrt.builder import PlanOptions
 from tf_blade.backends.tensorrt.convert import Converter, type_of
 from tf_blade.backends.tensorrt.library import Library
-from tf_blade.backends.tensorrt.weights import INPUTS
+from tf_blade.backends.tensorrt.precision import PRECISIONS
+from tf_blade.backends.tensorrt.weights import INPUTS, REFIT
 from tf_blade.engines.format import EngineFile, write_engine
 from tf_blade.engines.plan import (
     PLAN_DATA_SECTION,
@@ -101,7 +102,7 @@ class TensorrtBackend:
             EngineFile(
                 backend=self.name,
                 backend_version=description["version"],
-                signature=signature_of(cluster),
+                signature=signature_of(cluster, frozenset(item["index"] for item in description["weights"])),
                 cluster_hash=_hash(cluster.graph, settings),
                 sections={PLAN_SECTION: plan, PLAN_DATA_SECTION: write_plan(_section(cluster, description))},
                 compute_capabilities=options.compute_capabilities,
@@ -149,6 +150,10 @@ def _tensor(item: dict[str, Any]) -> PlanTensor:
 
 
 def _options(found: Library, settings: Settings) -> PlanOptions:
+    if settings.tensorrt_precision not in PRECISIONS:
+        raise Unsupported(f"there is no precision {settings.tensorrt_precision!r}: say {', '.join(PRECISIONS)}")
+    if settings.tensorrt_weights not in (INPUTS, REFIT):
+        raise Unsupported(f"tensorrt_weights={settings.tensorrt_weights!r}: say {INPUTS} or {REFIT}")
     targets = tuple(sorted({_capability(item) for item in settings.tensorrt_targets}))
     return PlanOptions(
         precision=settings.tensorrt_precision,
@@ -157,7 +162,7 @@ def _options(found: Library, settings: Settings) -> PlanOptions:
         version_compatible=settings.tensorrt_version_compatible,
         hardware_compatible=settings.tensorrt_hardware_compatible,
         timing_cache=settings.tensorrt_timing_cache,
-        weights_as=INPUTS,
+        weights_as=settings.tensorrt_weights,
     )
 
 
@@ -178,18 +183,20 @@ def _hash(graph: Graph, settings: Settings) -> bytes:
     return hashlib.sha256(f"{print_graph(graph)}{chosen}".encode()).digest()
 
 
-def signature_of(cluster: ClusterGraph) -> EngineSignature:
+def signature_of(cluster: ClusterGraph, refitted: frozenset[int] = frozenset()) -> EngineSignature:
     """The cluster's inputs and outputs as the engine file states them.
 
+    Inputs that the plan is refitted with are weights, for which the runtime prepares it. Weights that the plan reads as
+    inputs are data: there is nothing to prepare when one changes.
     Symbols are those that dimensions of inputs bind; an output dimension that depends on anything else is unknown
     before run time.
     """
     types = [type_of(node.outputs[0]) for node in cluster.graph.inputs]
     names = list(dict.fromkeys(str(d.name) for _, shape in types for d in shape if isinstance(d, sympy.Symbol)))
     inputs = []
-    for node, (dtype, shape) in zip(cluster.graph.inputs, types, strict=True):
-        # Variables are inputs of the plan, so that there is nothing to prepare when one changes.
-        inputs.append(EngineInput(node.name, int(dtype), tuple(_program(dim, names) for dim in shape), "data"))
+    for index, (node, (dtype, shape)) in enumerate(zip(cluster.graph.inputs, types, strict=True)):
+        dims = tuple(_program(dim, names) for dim in shape)
+        inputs.append(EngineInput(node.name, int(dtype), dims, "weight" if index in refitted else "data"))
     outputs = []
     for output in cluster.graph.outputs:
         if output.tensor.shape is None:

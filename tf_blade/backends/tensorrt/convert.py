@@ -14,6 +14,7 @@ from tf_blade.backends.tensorrt.library import Library
 from tf_blade.backends.tensorrt.messages import make_messages
 from tf_blade.backends.tensorrt.network import Network
 from tf_blade.backends.tensorrt.ops.base import RULES, OpContext, OpRule
+from tf_blade.backends.tensorrt.ops.left import LEFT
 from tf_blade.backends.tensorrt.precision import FP32, Precisions, prepare
 from tf_blade.backends.tensorrt.values import Value, WeightSource
 from tf_blade.backends.tensorrt.weights import RefitWeight, WeightStore
@@ -79,8 +80,11 @@ class Converter:
 
     def network(self, store: WeightStore) -> Network:
         """An empty, strongly typed network with explicit batch."""
-        flag = 1 << int(self.library.trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
-        return Network(self.library, self.log, self.builder.create_network(flag), store)
+        # Versions that know no other typing have no flag for it.
+        flags = getattr(self.library.trt, "NetworkDefinitionCreationFlag", None)
+        strong = getattr(flags, "STRONGLY_TYPED", None)
+        definition = self.builder.create_network(0 if strong is None else 1 << int(strong))
+        return Network(self.library, self.log, definition, store)
 
     def examine(self, node: Node) -> tuple[Value, ...]:
         """Runs the node's rule on a throwaway network, with inputs of its inputs' types.
@@ -200,7 +204,8 @@ def convert_node(network: Network, node: Node, inputs: Sequence[Value], precisio
     """
     rule = RULES.get(node.op)
     if rule is None:
-        raise Unsupported(f"no rule for op {node.op}", node.name)
+        why = f": {LEFT[node.op]}" if node.op in LEFT else ""
+        raise Unsupported(f"no rule for op {node.op}{why}", node.name)
     for name, accepted in rule.types.items():
         dtype = node.attrs.get(name)
         if dtype not in accepted:

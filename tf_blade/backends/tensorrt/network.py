@@ -37,6 +37,7 @@ class Network:
         definition: the network.
         weights: what becomes of weights.
         bindings: for each symbol, what makes a tensor of its value.
+        dims: unknown dimensions of all that layers make.
         prefix: of the names of inputs and outputs.
     """
 
@@ -47,6 +48,7 @@ class Network:
         self.definition = definition
         self.weights = weights
         self.bindings: dict[sympy.Symbol, Callable[[], Any]] = {}
+        self.dims: dict[Dim, None] = {}
         self.prefix = ""
         self._scalars: dict[Dim, Any] = {}
         self._fresh = 0
@@ -181,6 +183,7 @@ class Network:
         tensor = self._out(layer, index)
         if len(tensor.shape) != len(shape):
             raise Unsupported(f"a layer gave rank {len(tensor.shape)} for {len(shape)}")
+        self.dims.update(dict.fromkeys(dim for dim in shape if not isinstance(dim, int)))
         return Value(dtype, tuple(shape), tensor)
 
     def _out(self, layer: Any, index: int = 0) -> Any:

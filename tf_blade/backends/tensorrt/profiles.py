@@ -49,6 +49,7 @@ def derive(
     observed: Sequence[Mapping[str, int]] = (),
     batch_sizes: Sequence[int] = (),
     given: Mapping[str, Range] | None = None,
+    dims: Iterable[Dim] = (),
 ) -> tuple[Profile, ...]:
     """Profiles that together cover each symbol's range.
 
@@ -57,12 +58,30 @@ def derive(
         observed: the symbols' values in each of the sample inputs.
         batch_sizes: the sizes that a server batches to (`allowed_batch_sizes`).
         given: ranges that somebody wants, by symbol.
+        dims: of what the network computes: no size may be so small that one of these is none.
     """
     ranges: dict[str, Range] = {}
-    for name, is_batch in symbols_of(inputs).items():
+    symbols = symbols_of(inputs)
+    for name, is_batch in symbols.items():
         seen = [values[name] for values in observed if values.get(name, 0) > 0]
         ranges[name] = (given or {}).get(name) or _range(seen, tuple(batch_sizes) if is_batch else (), is_batch)
-    return _cut(ranges)
+    lengths = [name for name, is_batch in symbols.items() if not is_batch and name not in (given or {})]
+    return _cut(_raised(ranges, lengths, [dim for dim in dims if _is_over(dim, ranges)]))
+
+
+def _is_over(dim: Dim, ranges: Mapping[str, Range]) -> bool:
+    return all(str(item.name) in ranges for item in symbolic.free_symbols([dim]))
+
+
+def _raised(ranges: dict[str, Range], lengths: Sequence[str], dims: Sequence[Dim]) -> dict[str, Range]:
+    """The ranges with larger beginnings, where an image of one pixel, say, would be pooled to nothing."""
+    while not all(_bounds_of(dim, ranges)[0] >= 1 for dim in dims):
+        grown = {name: min(2 * ranges[name].min, ranges[name].max) for name in lengths}
+        if all(ranges[name].min == size for name, size in grown.items()):
+            break
+        for name, size in grown.items():
+            ranges = {**ranges, name: Range(size, max(size, ranges[name].opt), ranges[name].max)}
+    return ranges
 
 
 def _range(seen: Sequence[int], batch_sizes: Sequence[int], is_batch: bool) -> Range:

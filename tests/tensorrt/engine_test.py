@@ -35,6 +35,7 @@ class _Model(tf.Module):
 
 class EngineFileTest(absltest.TestCase):
     built: list[tuple[ClusterGraph, BuiltEngine]]
+    again: list[BuiltEngine]
     settings = Settings(
         backends=("tensorrt",), tensorrt_targets=("8.9", "8.0"), min_cluster_gain_us=0.0, warmup=False, batch_sizes=(4,)
     )
@@ -42,11 +43,13 @@ class EngineFileTest(absltest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
-        cls.built = built = []
+        cls.built, cls.again = [], []
+        built, again = cls.built, cls.again
 
         class _Keeping(TensorrtBackend):
             def build(self, cluster: ClusterGraph, settings: Settings) -> BuiltEngine:
                 built.append((cluster, super().build(cluster, settings)))
+                again.append(super().build(cluster, settings))
                 return built[-1][1]
 
         folder = Path(absltest.TEST_TMPDIR.value) / "tensorrt_engine_model"
@@ -75,8 +78,7 @@ class EngineFileTest(absltest.TestCase):
         self.assertNotIn(b"\0" * (3 * 3 * 8 * 16 * 4), engine.sections[PLAN_DATA_SECTION])
 
     def test_building_again_gives_the_same(self) -> None:
-        again = TensorrtBackend().build(self.cluster, self.settings)
-        self.assertEqual(self.built[0][1].engine, again.engine)
+        self.assertEqual(self.built[0][1].engine, self.again[0].engine)
 
     def test_a_timing_cache_is_kept_and_read(self) -> None:
         cache = Path(self.create_tempdir().full_path) / "deep" / "cache"

@@ -13,6 +13,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import itertools
+import math
 import os
 import random
 import shutil
@@ -181,10 +183,20 @@ def harmless(words: Sequence[str]) -> bool:
     """Whether the command neither runs a damaged model nor takes minutes."""
     command = next((word for word in words if word in _COMMANDS), "")
     text = " ".join(words)
+    # Whoever asks for years of measurements gets them.
+    if any(word == "--seconds" and _is_long(time) for word, time in itertools.pairwise(words)):
+        return False
     runs = command in ("verify", "bench") or "--verify" in text or "--warmup" in text
     if command == "optimize" and not all(item in words for item in _QUICK[:3]):
         return False
     return "disc" not in text and not (runs and "{damaged}" in text)
+
+
+def _is_long(seconds: str) -> bool:
+    try:
+        return 1.0 < float(seconds) < math.inf
+    except ValueError:
+        return False
 
 
 def execute(words: Sequence[str]) -> tuple[int, str, str]:

@@ -19,6 +19,8 @@ from tf_blade.backends.tensorrt.precision import PRECISIONS
 from tf_blade.graph.graph import Graph
 
 MODELS = ("encoder_module", "resnet50", "mobilenet_v3", "unet", "vit", "ranking")
+# The larger ones take long in NumPy, and have no other kinds of layers.
+HALF = ("encoder_module", "mobilenet_v3", "vit")
 TOLERANCE = {"fp32": 1e-4, "fp16": 3e-2}
 
 
@@ -42,7 +44,7 @@ def _kind(model: str, argument: str) -> str:
 
 
 class ModelsTest(parameterized.TestCase):
-    @parameterized.parameters(*itertools.product(MODELS, TOLERANCE))
+    @parameterized.parameters(*itertools.product(MODELS, ["fp32"]), *itertools.product(HALF, ["fp16"]))
     def test_results(self, name: str, precision: str) -> None:
         signature, feeds = next(iter(zoo.get(name).example(seed=1).items()))
         frozen, graph = _frozen(name, signature)

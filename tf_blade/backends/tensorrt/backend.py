@@ -102,7 +102,7 @@ class TensorrtBackend:
             EngineFile(
                 backend=self.name,
                 backend_version=description["version"],
-                signature=signature_of(cluster, frozenset(item["index"] for item in description["weights"])),
+                signature=signature_of(cluster),
                 cluster_hash=_hash(cluster.graph, settings),
                 sections={PLAN_SECTION: plan, PLAN_DATA_SECTION: write_plan(_section(cluster, description))},
                 compute_capabilities=options.compute_capabilities,
@@ -183,20 +183,21 @@ def _hash(graph: Graph, settings: Settings) -> bytes:
     return hashlib.sha256(f"{print_graph(graph)}{chosen}".encode()).digest()
 
 
-def signature_of(cluster: ClusterGraph, refitted: frozenset[int] = frozenset()) -> EngineSignature:
+def signature_of(cluster: ClusterGraph) -> EngineSignature:
     """The cluster's inputs and outputs as the engine file states them.
 
-    Inputs that the plan is refitted with are weights, for which the runtime prepares it. Weights that the plan reads as
-    inputs are data: there is nothing to prepare when one changes.
+    Variables and large constants are weights: the runtime prepares them once for each set of values.
     Symbols are those that dimensions of inputs bind; an output dimension that depends on anything else is unknown
     before run time.
     """
     types = [type_of(node.outputs[0]) for node in cluster.graph.inputs]
     names = list(dict.fromkeys(str(d.name) for _, shape in types for d in shape if isinstance(d, sympy.Symbol)))
     inputs = []
-    for index, (node, (dtype, shape)) in enumerate(zip(cluster.graph.inputs, types, strict=True)):
+    for node, (dtype, shape) in zip(cluster.graph.inputs, types, strict=True):
+        kept = node.outputs[0].handle is not None or node.name in cluster.weights
         dims = tuple(_program(dim, names) for dim in shape)
-        inputs.append(EngineInput(node.name, int(dtype), dims, "weight" if index in refitted else "data"))
+        weight = kept and symbolic.is_static(shape)
+        inputs.append(EngineInput(node.name, int(dtype), dims, "weight" if weight else "data"))
     outputs = []
     for output in cluster.graph.outputs:
         if output.tensor.shape is None:

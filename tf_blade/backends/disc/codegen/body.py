@@ -19,8 +19,8 @@ Part: TypeAlias = "str | Lin | Dim"
 
 SHORTEST = 8  # elements of a loop over vectors
 MANY = 40  # statements of a loop's body, beyond which a step computes one vector
-LONG = 0.5  # nanoseconds of a function whose operands are better computed beforehand
-STAGED = 4  # statements that are worth a stage of their own
+LONG = 0.3  # nanoseconds of a function whose operands are better computed beforehand
+STAGED = 2  # statements that are worth a stage of their own
 LIVE = 3  # constants that a stage hands on
 
 

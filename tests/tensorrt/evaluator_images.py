@@ -19,6 +19,8 @@ def _pads(ctx: Context, size: Sequence[int], reach: Sequence[int], strides: Sequ
     if mode == "EXPLICIT_ROUND_DOWN":
         return list(zip(tuple(ctx.layer.pre_padding), tuple(ctx.layer.post_padding), strict=True))
     assert mode == "SAME_UPPER", mode
+    # What TensorRT makes of windows that leave gaps, its documentation does not say.
+    assert all(r >= s for r, s in zip(reach, strides, strict=True)), ctx.layer.name
     totals = [max((-(-n // s) - 1) * s + r - n, 0) for n, r, s in zip(size, reach, strides, strict=True)]
     return [(total // 2, total - total // 2) for total in totals]
 

@@ -11,7 +11,9 @@ from tests.tensorrt import kit
 from tf_blade.backends.tensorrt.ops.base import RULES
 
 # Modules tests/ops/cases_<family>.py, whose rows run on every backend, and what only TensorRT is asked.
-FAMILIES = ("elementwise", "matrix", "reductions", "shape", "movement", "convolution", "images", "tensorrt")
+SHARED = ("elementwise", "matrix", "reductions", "shape", "movement", "convolution", "images")
+OWN = {"tensorrt": "tests.tensorrt.cases", "tensorrt_images": "tests.tensorrt.cases_images"}
+FAMILIES = (*SHARED, *OWN)
 # Rows of an op, with different types or attributes, that get a plan: builds take time.
 ROWS_IN_PLAN = 4
 
@@ -19,8 +21,7 @@ ROWS_IN_PLAN = 4
 @functools.cache
 def checked(family: str) -> tuple[kit.Checked, ...]:
     """The rows of a family that convert, each compared with TensorFlow."""
-    module = "tests.tensorrt.cases" if family == "tensorrt" else f"tests.ops.cases_{family}"
-    cases = importlib.import_module(module).CASES
+    cases = importlib.import_module(OWN.get(family, f"tests.ops.cases_{family}")).CASES
     results = (kit.check(case) for case in cases if kit.suits(case))
     return tuple(item for item in results if item is not None)
 

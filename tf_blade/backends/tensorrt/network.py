@@ -312,6 +312,9 @@ class Network:
 
     def select(self, condition: Value, a: Value, b: Value) -> Value:
         """`a` where the condition holds, else `b`; all broadcast."""
+        through = self._through(self.select, condition, a, b)
+        if through is not None:
+            return through
         condition, a, b = self.aligned(condition, a, b)
         layer = self.definition.add_select(self.tensor(condition), self.tensor(a), self.tensor(b))
         return self.made(layer, a.dtype, self.broadcast_shape(condition, a, b))
@@ -423,6 +426,11 @@ class Network:
         steps = (1,) * value.rank if strides is None else tuple(strides)
         if not mode and symbolic.same_shape(tuple(sizes), value.shape) and steps == (1,) * value.rank:
             return value
+        if value.origin is not None and value.tensor is None:
+            source, axes = value.origin
+            back = [axes.index(axis) for axis in range(len(axes))]
+            parts = ([items[axis] for axis in back] for items in (starts, sizes, steps))
+            return self.transpose(self.slice(source, *parts, mode=mode, fill=fill), axes)
         static = all(isinstance(dim, int) for dim in (*starts, *sizes, *steps))
         ones = (1,) * value.rank
         arguments = (tuple(starts), tuple(sizes), steps) if static else (ones, ones, ones)

@@ -48,7 +48,7 @@ PRECISIONS = {
 def prepare(network: Network, rule: Precision, inputs: Sequence[Value], precision: Precisions) -> list[Value]:
     """A rule's inputs, in the type that it computes in."""
     low = precision.low
-    if low is None:
+    if low is None or rule == Precision.AS_IS:
         return list(inputs)
     target = _target(rule, inputs, low)
     return [network.cast(item, target) if item.dtype in (DType.FLOAT, low) else item for item in inputs]

@@ -38,6 +38,7 @@ class Precision(enum.Enum):
     LOW = "computes in half precision: products and convolutions"
     FOLLOW = "computes in the type of its widest computed operand"
     FULL = "computes in float32: statistics, exponentials, long sums"
+    AS_IS = "chooses by itself: takes its inputs as they are"
 
 
 Rule = Callable[["OpContext"], "Value | Sequence[Value]"]

@@ -1,174 +1,144 @@
-"""Rules of convolutions and pooling, over two and three dimensions.
-
-TensorFlow's images have their channels last, TensorRT's first: inputs and results are transposed, and `Network` lets
-transposes wander through what lies between two convolutions, where they meet and vanish.
-"""
+"""Rules of convolutions and transposed convolutions over images of two and three dimensions."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 from tf_blade import symbolic
-from tf_blade.backends.tensorrt.ops.base import FLOATS, INDEX, OpContext, Precision, Rule, op
+from tf_blade.backends.tensorrt.ops.base import FLOATS, INDEX, OpContext, Precision, op
+from tf_blade.backends.tensorrt.ops.windows import (
+    Window,
+    channels_last,
+    from_first,
+    is_static,
+    set_window,
+    spatial,
+    to_first,
+    window_of,
+)
 from tf_blade.backends.tensorrt.values import Value
-from tf_blade.symbolic import Dim, Shape
+from tf_blade.symbolic import Dim
 
 _LOW = Precision.LOW
-_LAST = {"NHWC": True, "NDHWC": True, "NCHW": False, "NCDHW": False}
 
 
-def channels_last(ctx: OpContext) -> bool:
-    """Whether the node's images have their channels last."""
-    return _LAST[ctx.attr("data_format", "NHWC")]
-
-
-def to_first(ctx: OpContext, x: Value) -> Value:
-    """The image with channels first."""
-    return ctx.net.transpose(x, (0, x.rank - 1, *range(1, x.rank - 1))) if channels_last(ctx) else x
-
-
-def from_first(ctx: OpContext, x: Value) -> Value:
-    """A result with channels where the node has them."""
-    return ctx.net.transpose(x, (0, *range(2, x.rank), 1)) if channels_last(ctx) else x
-
-
-def _spatial(ctx: OpContext, name: str, rank: int) -> tuple[int, ...]:
-    """The numbers of an attribute for the spatial dimensions; those of batch and channels must be 1."""
-    values = ctx.ints(name) or (1,) * rank
-    last = channels_last(ctx)
-    rest = (values[0], values[-1] if last else values[1])
-    ctx.require(rest == (1, 1), f"{name} over batch or channels")
-    return values[1:-1] if last else values[2:]
-
-
-def _kernel(ctx: OpContext, w: Value) -> tuple[int, ...]:
-    return tuple(ctx.static(dim, "the filter's size") for dim in w.shape)
-
-
-def _set_kernel(ctx: OpContext, layer: Any, w: Value) -> None:
-    """The filter as an input: variables stay what they are, and constants are folded by the builder."""
-    layer.set_input(1, ctx.net.tensor(w))
-
-
-def _padding(
-    ctx: OpContext, layer: Any, size: Shape, kernel: Sequence[int], strides: Sequence[int], rates: Sequence[int]
-) -> list[Dim]:
-    """Sets a layer's padding; gives the results' sizes."""
-    padding = ctx.attr("padding")
-    reach = [(k - 1) * rate + 1 for k, rate in zip(kernel, rates, strict=True)]
-    if padding == "SAME":
-        layer.padding_mode = ctx.net.trt.PaddingMode.SAME_UPPER
-        return [symbolic.ceildiv(dim, stride) for dim, stride in zip(size, strides, strict=True)]
-    pads = [0] * (2 * len(size))
-    if padding == "EXPLICIT":
-        pads = list(ctx.ints("explicit_paddings"))
-        ctx.require(len(pads) == 2 * len(size) + 4, "explicit paddings of another rank")
-        pads = pads[2:-2] if channels_last(ctx) else pads[4:]
-        layer.pre_padding, layer.post_padding = tuple(pads[::2]), tuple(pads[1::2])
-    else:
-        ctx.require(padding == "VALID", f"padding {padding}")
-    total = [symbolic.add(dim, low, high) for dim, low, high in zip(size, pads[::2], pads[1::2], strict=True)]
-    return [
-        symbolic.add(symbolic.floordiv(symbolic.sub(dim, extent), stride), 1)
-        for dim, extent, stride in zip(total, reach, strides, strict=True)
-    ]
-
-
-def _convolve(ctx: OpContext, x: Value, w: Value, groups: int, strides: Sequence[int], rates: Sequence[int]) -> Value:
-    """Of an image with channels first, by a filter [output, input / groups, …]."""
-    net = ctx.net
-    maps, kernel = int(w.shape[0]), [int(dim) for dim in w.shape[2:]]
-    layer = net.definition.add_convolution_nd(net.tensor(x), maps, tuple(kernel), net.kernel_weights(None, w.dtype))
-    _set_kernel(ctx, layer, w)
-    layer.num_groups, layer.stride_nd, layer.dilation_nd = groups, tuple(strides), tuple(rates)
-    sizes = _padding(ctx, layer, x.shape[2:], kernel, strides, rates)
-    return net.made(layer, x.dtype, (x.shape[0], maps, *sizes))
-
-
-def _rule(rank: int) -> Rule:
-    def rule(ctx: OpContext) -> Value:
-        x, w = to_first(ctx, ctx.inputs[0]), ctx.inputs[1]
-        ctx.require(x.rank == rank, f"an image batch has rank {rank}")
-        channels, width = ctx.static(x.shape[1], "the number of channels"), _kernel(ctx, w)[-2]
-        ctx.require(width > 0 and channels % width == 0, f"{channels} channels for a filter of {width}")
-        w = ctx.net.transpose(w, (rank - 1, rank - 2, *range(rank - 2)))
-        strides, rates = _spatial(ctx, "strides", rank), _spatial(ctx, "dilations", rank)
-        return from_first(ctx, _convolve(ctx, x, w, channels // width, strides, rates))
-
-    return rule
-
-
-op("Conv2D", types={"T": FLOATS}, precision=_LOW)(_rule(4))
-op("Conv3D", types={"T": FLOATS}, precision=_LOW)(_rule(5))
+@op("Conv2D", "Conv3D", types={"T": FLOATS}, precision=_LOW)
+def convolution(ctx: OpContext) -> Value:
+    """The filter has its channels last: spatial dimensions, channels of a group, results."""
+    x, w = ctx.inputs
+    ctx.require(x.rank == w.rank, f"operands of ranks {x.rank} and {w.rank}")
+    x = to_first(ctx, x)
+    per_group = ctx.static(w.shape[-2], "the number of the filter's channels")
+    groups = _groups(ctx, ctx.static(x.shape[1], "the number of channels"), per_group)
+    results = ctx.static(w.shape[-1], "the number of results")
+    ctx.require(results % groups == 0, f"{results} results in {groups} groups")
+    window = window_of(ctx, x.shape[2:], _size(ctx, w))
+    return from_first(ctx, _convolved(ctx, x, _first(ctx, w), window, groups))
 
 
 @op("DepthwiseConv2dNative", types={"T": FLOATS}, precision=_LOW)
 def depthwise(ctx: OpContext) -> Value:
-    """As many groups as channels; filter [height, width, channels, multiplier]."""
-    x, w = to_first(ctx, ctx.inputs[0]), ctx.inputs[1]
-    ctx.require(x.rank == 4, "an image batch has rank 4")
-    height, width, channels, multiplier = _kernel(ctx, w)
-    ctx.require(x.shape[1] == channels, f"{x.shape[1]} channels for a filter of {channels}")
-    w = ctx.net.transpose(ctx.net.reshape(w, (height, width, 1, channels * multiplier)), (3, 2, 0, 1))
-    strides, rates = _spatial(ctx, "strides", 4), _spatial(ctx, "dilations", 4)
-    return from_first(ctx, _convolve(ctx, x, w, channels, strides, rates))
+    """Each channel by itself, by as many filters as the last dimension says."""
+    x, w = ctx.inputs
+    ctx.require(x.rank == 4 and w.rank == 4, "operands of other ranks than 4")
+    x = to_first(ctx, x)
+    channels, multiplier = (ctx.static(dim, "the number of the filter's channels") for dim in w.shape[2:])
+    ctx.require(x.shape[1] == channels, f"{x.shape[1]} channels by a filter of {channels}")
+    size = _size(ctx, w)
+    flat = ctx.net.reshape(w, (*size, channels * multiplier))
+    kernel = ctx.net.reshape(ctx.net.transpose(flat, (2, 0, 1)), (channels * multiplier, 1, *size))
+    return from_first(ctx, _convolved(ctx, x, kernel, window_of(ctx, x.shape[2:], size), channels))
 
 
-def _transposed(rank: int) -> Rule:
-    def rule(ctx: OpContext) -> Value:
-        """Padding is what a convolution from the result's size would have had."""
-        sizes, w, x = ctx.dims(0), ctx.inputs[1], to_first(ctx, ctx.inputs[2])
-        ctx.require(x.rank == rank, f"an image batch has rank {rank}")
-        strides, rates = _spatial(ctx, "strides", rank), _spatial(ctx, "dilations", rank)
-        ctx.require(all(rate == 1 for rate in rates), "a dilated transposed convolution")
-        ctx.require(ctx.attr("padding") in ("SAME", "VALID"), f"padding {ctx.attr('padding')}")
-        maps, kernel = _kernel(ctx, w)[-2], _kernel(ctx, w)[:-2]
-        ctx.require(x.shape[1] == w.shape[-1], "a filter for other channels")
-        out = sizes[1:-1] if channels_last(ctx) else sizes[2:]
-        if len(sizes) == rank - 2:
-            out = sizes
-        pads = [
-            symbolic.sub(symbolic.add(symbolic.mul(symbolic.sub(dim, 1), stride), k), size)
-            for dim, stride, k, size in zip(x.shape[2:], strides, kernel, out, strict=True)
-        ]
-        ctx.require(all(isinstance(pad, int) and pad >= 0 for pad in pads), "a padding that depends on the size")
-        before = [int(pad) // 2 for pad in pads]
-        after = [int(pad) - low for pad, low in zip(pads, before, strict=True)]
-        w = ctx.net.transpose(w, (rank - 1, rank - 2, *range(rank - 2)))
-        weights = ctx.net.kernel_weights(None, w.dtype)
-        layer = ctx.net.definition.add_deconvolution_nd(ctx.net.tensor(x), maps, tuple(kernel), weights)
-        _set_kernel(ctx, layer, w)
-        layer.stride_nd, layer.pre_padding, layer.post_padding = tuple(strides), tuple(before), tuple(after)
-        return from_first(ctx, ctx.net.made(layer, x.dtype, (x.shape[0], maps, *out)))
-
-    return rule
+def _size(ctx: OpContext, w: Value) -> tuple[int, ...]:
+    size = tuple(ctx.static(dim, "the filter's size") for dim in w.shape[:-2])
+    ctx.require(all(dim >= 1 for dim in w.shape if isinstance(dim, int)), "an empty filter")
+    return size
 
 
-op("Conv2DBackpropInput", types={"T": FLOATS}, precision=_LOW)(_transposed(4))
-op("Conv3DBackpropInputV2", types={"T": FLOATS, "Tshape": INDEX}, precision=_LOW)(_transposed(5))
+def _groups(ctx: OpContext, channels: int, per_group: int) -> int:
+    ctx.require(channels % per_group == 0, f"{channels} channels by a filter of {per_group}")
+    return channels // per_group
 
 
-def _pool(kind: str, rank: int) -> Rule:
-    def rule(ctx: OpContext) -> Value:
-        """Averages leave padding out."""
-        x = to_first(ctx, ctx.inputs[0])
-        ctx.require(x.rank == rank, f"an image batch has rank {rank}")
-        window, strides = _spatial(ctx, "ksize", rank), _spatial(ctx, "strides", rank)
-        ctx.require(ctx.attr("padding") in ("SAME", "VALID"), f"padding {ctx.attr('padding')}")
-        layer = ctx.net.definition.add_pooling_nd(
-            ctx.net.tensor(x), getattr(ctx.net.trt.PoolingType, kind), tuple(window)
-        )
-        layer.stride_nd = tuple(strides)
-        if kind == "AVERAGE":
-            layer.average_count_excludes_padding = True
-        sizes = _padding(ctx, layer, x.shape[2:], window, strides, (1,) * len(window))
-        return from_first(ctx, ctx.net.made(layer, x.dtype, (*x.shape[:2], *sizes)))
-
-    return rule
+def _first(ctx: OpContext, w: Value) -> Value:
+    """The filter as TensorRT has it: results, channels, spatial dimensions."""
+    return ctx.net.transpose(w, (w.rank - 1, w.rank - 2, *range(w.rank - 2)))
 
 
-op("MaxPool", types={"T": FLOATS})(_pool("MAX", 4))
-op("MaxPool3D", types={"T": FLOATS})(_pool("MAX", 5))
-op("AvgPool", types={"T": FLOATS})(_pool("AVERAGE", 4))
-op("AvgPool3D", types={"T": FLOATS})(_pool("AVERAGE", 5))
+def _convolved(ctx: OpContext, x: Value, kernel: Value, window: Window, groups: int) -> Value:
+    """The convolution of an image with its channels first."""
+    image, window = _inside(ctx, x, window)
+    layer = _with_kernel(ctx, "add_convolution_nd", image, kernel, int(kernel.shape[0]))
+    layer.num_groups = groups
+    layer.dilation_nd = window.dilations
+    set_window(ctx, layer, window)
+    return ctx.net.made(layer, x.dtype, (x.shape[0], kernel.shape[0], *window.over(image.shape[2:])))
+
+
+def _inside(ctx: OpContext, x: Value, window: Window) -> tuple[Value, Window]:
+    """The image with padding around it, where a layer cannot add it; and the window over that image."""
+    wide = all(reach >= stride for reach, stride in zip(window.reach, window.strides, strict=True))
+    if is_static(window) or wide:
+        return x, window
+    sizes = [symbolic.add(*dims) for dims in zip(window.low, x.shape[2:], window.high, strict=True)]
+    starts = [symbolic.mul(-1, dim) for dim in window.low]
+    zero = ctx.net.like(0, x)
+    image = ctx.net.slice(x, (0, 0, *starts), (*x.shape[:2], *sizes), mode="FILL", fill=zero)
+    none = (0,) * len(sizes)
+    return image, dataclasses.replace(window, low=none, high=none, same=False)
+
+
+def _with_kernel(ctx: OpContext, method: str, image: Value, kernel: Value, maps: int) -> Any:
+    """A layer; its kernel is an input: variables stay what they are, and constants are folded by the builder."""
+    weights = ctx.net.kernel_weights(None, kernel.dtype)
+    layer = getattr(ctx.net.definition, method)(ctx.net.tensor(image), maps, tuple(kernel.shape[2:]), weights)
+    ctx.require(layer is not None, f"TensorRT refuses the layer: {ctx.net.log.last_error}")
+    layer.set_input(1, ctx.net.tensor(kernel))
+    return layer
+
+
+# Transposed convolutions: gradients for the input of a convolution, which models use to make images larger.
+
+
+@op("Conv2DBackpropInput", types={"T": FLOATS}, precision=_LOW)
+@op("Conv3DBackpropInputV2", types={"T": FLOATS, "Tshape": INDEX}, precision=_LOW)
+def transposed(ctx: OpContext) -> Value:
+    """The result's size comes as an input: it must be known, or follow from the inputs' sizes."""
+    _, w, dy = ctx.inputs
+    sizes = ctx.dims(0)
+    ctx.require(len(sizes) == w.rank == dy.rank, "operands of several ranks")
+    last = channels_last(ctx, dy.rank)
+    channels, image = (sizes[-1], sizes[1:-1]) if last else (sizes[1], sizes[2:])
+    dy = to_first(ctx, dy)
+    ctx.require(symbolic.equal(sizes[0], dy.shape[0]), "batches that may differ")
+    ctx.require(symbolic.equal(w.shape[-1], dy.shape[1]), "channels that may differ from the filter's")
+    dilations = spatial(ctx, "dilations", ctx.ints("dilations"), dy.rank)
+    ctx.require(set(dilations) == {1}, "a dilated transposed convolution")
+    ctx.require(symbolic.equal(channels, w.shape[-2]), "a transposed convolution in groups")
+    window = window_of(ctx, image, _size(ctx, w))
+    for dim, expected in zip(dy.shape[2:], window.over(image), strict=True):
+        ctx.require(symbolic.equal(dim, expected), f"sizes that do not follow from the input's: {dim} for {expected}")
+    return from_first(ctx, _deconvolved(ctx, dy, _first(ctx, w), window, image))
+
+
+def _deconvolved(ctx: OpContext, dy: Value, kernel: Value, window: Window, image: Sequence[Dim]) -> Value:
+    """All that the windows wrote, cut to the image; beyond what any window wrote it is 0."""
+    layer = _with_kernel(ctx, "add_deconvolution_nd", dy, kernel, int(kernel.shape[1]))
+    layer.stride_nd = window.strides
+    reached = [
+        symbolic.add(symbolic.mul(symbolic.sub(dim, 1), stride), reach)
+        for dim, stride, reach in zip(dy.shape[2:], window.strides, window.reach, strict=True)
+    ]
+    outer = (dy.shape[0], kernel.shape[1])
+    spare = [
+        symbolic.sub(symbolic.sub(end, low), dim) for end, low, dim in zip(reached, window.low, image, strict=True)
+    ]
+    if is_static(window) and all(isinstance(item, int) and item >= 0 for item in spare):
+        layer.pre_padding, layer.post_padding = window.low, tuple(spare)
+        return ctx.net.made(layer, dy.dtype, (*outer, *image))
+    whole = ctx.net.made(layer, dy.dtype, (*outer, *reached))
+    zero = ctx.net.like(0, dy)
+    return ctx.net.slice(whole, (0, 0, *window.low), (*outer, *image), mode="FILL", fill=zero)

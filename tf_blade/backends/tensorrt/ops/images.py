@@ -1,70 +1,128 @@
-"""Rules of ops on images: resizing, and moving blocks between space and channels."""
+"""Rules of resized images, and of ops that move pieces of images to the channels or the batch and back."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from tf_blade import symbolic
-from tf_blade.backends.tensorrt.ops.base import ALL, FLOATS, OpContext, Rule, op
+from tf_blade.backends.tensorrt.ops.base import ALL, FLOATS, INTEGERS, OpContext, op
+from tf_blade.backends.tensorrt.ops.windows import channels_last, from_first, to_first
 from tf_blade.backends.tensorrt.values import Value
 from tf_blade.dtypes import DType
 from tf_blade.symbolic import Dim
 
-
-def _resize(mode: str) -> Rule:
-    def rule(ctx: OpContext) -> Value:
-        """Where a result's pixel lies in the image is as the attributes say; rounding is TensorFlow's."""
-        net, trt = ctx.net, ctx.net.trt
-        ctx.require(ctx.inputs[0].rank == 4, "an image batch has rank 4")
-        x = net.transpose(ctx.inputs[0], (0, 3, 1, 2))
-        height, width = ctx.dims(1)
-        layer = net.definition.add_resize(net.tensor(x))
-        shape = (*x.shape[:2], height, width)
-        if symbolic.is_static(shape):
-            layer.shape = tuple(int(dim) for dim in shape)
-        else:
-            layer.set_input(1, net.shape_tensor(shape))
-        layer.resize_mode = getattr(trt.InterpolationMode, mode)
-        corners, centers = bool(ctx.attr("align_corners", False)), bool(ctx.attr("half_pixel_centers", False))
-        kind = "ALIGN_CORNERS" if corners else "HALF_PIXEL" if centers else "ASYMMETRIC"
-        layer.coordinate_transformation = getattr(trt.ResizeCoordinateTransformation, kind)
-        layer.selector_for_single_pixel = trt.ResizeSelector.FORMULA
-        if mode == "NEAREST":
-            layer.nearest_rounding = trt.ResizeRoundMode.HALF_UP if corners or centers else trt.ResizeRoundMode.FLOOR
-        result = net.transpose(net.made(layer, x.dtype, shape), (0, 2, 3, 1))
-        return net.cast(result, DType.FLOAT) if mode == "LINEAR" and x.dtype == DType.HALF else result
-
-    return rule
+# Whole factors by which a nearest neighbour is the same however it is rounded: floor(i * (1 / factor)) is i // factor
+# in float32 for each i of an image.
+_MAX_FACTOR = 8
 
 
-op("ResizeBilinear", types={"T": frozenset({DType.FLOAT})})(_resize("LINEAR"))
-op("ResizeNearestNeighbor", types={"T": FLOATS})(_resize("NEAREST"))
+@op("ResizeBilinear", types={"T": FLOATS | INTEGERS | {DType.UINT8}})
+def resize_bilinear(ctx: OpContext) -> Value:
+    """The result is float32 whatever the image is; computed in half precision where the cluster is."""
+    x, size = _image_and_size(ctx)
+    if ctx.attr("T") != DType.FLOAT:
+        x = ctx.net.cast(x, DType.FLOAT)
+    corners = bool(ctx.attr("align_corners", False))
+    how = "HALF_PIXEL" if ctx.attr("half_pixel_centers", False) else "ASYMMETRIC"
+    if corners:
+        # Of a single row or column TensorFlow takes the first one, which is no corner's.
+        single = [dim == 1 for dim in size]
+        ctx.require(all(one or _at_least_two(dim) for one, dim in zip(single, size, strict=True)), "maybe one pixel")
+        ctx.require(len(set(single)) == 1, "corners of one row or column")
+        how = "ASYMMETRIC" if single[0] else "ALIGN_CORNERS"
+    return from_first(ctx, _resized(ctx, to_first(ctx, x), size, "LINEAR", how))
 
 
-def _nhwc(ctx: OpContext) -> tuple[Value, int]:
-    x = ctx.inputs[0]
-    ctx.require(ctx.attr("data_format", "NHWC") == "NHWC" and x.rank == 4, "images other than NHWC")
-    return x, int(ctx.attr("block_size"))
+def _image_and_size(ctx: OpContext) -> tuple[Value, tuple[Dim, ...]]:
+    x, size = ctx.inputs[0], ctx.dims(1)
+    ctx.require(x.rank == 4 and len(size) == 2, "an image batch has rank 4")
+    both = ctx.attr("align_corners", False) and ctx.attr("half_pixel_centers", False)
+    ctx.require(not both, "corners and pixels' centers are aligned")
+    return x, size
+
+
+def _at_least_two(dim: Dim) -> bool:
+    """Of sizes that are 1 or more."""
+    if isinstance(dim, int):
+        return dim >= 2
+    larger = {item: symbolic.add(item, 1) for item in symbolic.free_symbols([dim])}
+    rest = symbolic.sub(symbolic.substitute(dim, larger), 2)
+    return rest >= 0 if isinstance(rest, int) else bool(rest.is_nonnegative)
+
+
+def _resized(ctx: OpContext, x: Value, size: Sequence[Dim], mode: str, how: str) -> Value:
+    """A resize layer over an image with its channels first."""
+    trt, shape = ctx.net.trt, (*x.shape[:2], *size)
+    layer: Any = ctx.net.definition.add_resize(ctx.net.tensor(x))
+    layer.resize_mode = getattr(trt.InterpolationMode, mode)
+    layer.coordinate_transformation = getattr(trt.ResizeCoordinateTransformation, how)
+    layer.selector_for_single_pixel = trt.ResizeSelector.FORMULA
+    if mode == "NEAREST":
+        layer.nearest_rounding = trt.ResizeRoundMode.HALF_UP
+    if symbolic.is_static(shape):
+        layer.shape = shape
+    else:
+        layer.set_input(1, ctx.net.shape_tensor(shape))
+    return ctx.net.made(layer, x.dtype, shape)
+
+
+@op("ResizeNearestNeighbor", types={"T": FLOATS | {DType.INT32}})
+def resize_nearest(ctx: OpContext) -> Value:
+    """A layer for whole factors; else rows and columns are picked, whose numbers must be known when converting."""
+    x, size = _image_and_size(ctx)
+    if not ctx.attr("align_corners", False) and x.dtype in FLOATS:
+        factors = [_factor(old, new) for old, new in zip(x.shape[1:3], size, strict=True)]
+        if all(1 <= factor <= _MAX_FACTOR for factor in factors):
+            return from_first(ctx, _resized(ctx, to_first(ctx, x), size, "NEAREST", "HALF_PIXEL"))
+    for axis, new in enumerate(size, start=1):
+        old, count = ctx.static(x.shape[axis], "an image's size"), ctx.static(new, "the new size")
+        ctx.require(old >= 1 and count >= 1, "an empty image")
+        indices = _nearest(ctx, old, count)
+        if not np.array_equal(indices, np.arange(old)):
+            x = ctx.net.gather(x, ctx.net.constant(indices), axis)
+    return x
+
+
+def _factor(old: Dim, new: Dim) -> int:
+    """By how much a size grows, where that is a whole number; else 0."""
+    if isinstance(old, int) and isinstance(new, int):
+        return new // old if old and new % old == 0 else 0
+    return next((k for k in range(1, _MAX_FACTOR + 1) if symbolic.equal(symbolic.mul(old, k), new)), 0)
+
+
+def _nearest(ctx: OpContext, old: int, new: int) -> np.ndarray:
+    """TensorFlow's choice, in its arithmetic: tensorflow/core/kernels/image/resize_nearest_neighbor_op.cc."""
+    corners = bool(ctx.attr("align_corners", False)) and new > 1
+    scale = np.float32(old - 1) / np.float32(new - 1) if corners else np.float32(old) / np.float32(new)
+    position = np.arange(new, dtype=np.float32)
+    if ctx.attr("half_pixel_centers", False):
+        chosen = np.floor((position + np.float32(0.5)) * scale)
+    elif ctx.attr("align_corners", False):
+        product = position * scale
+        chosen = np.trunc(product + np.float32(0.5))
+    else:
+        chosen = np.floor(position * scale)
+    return np.clip(chosen.astype(np.int32), 0, old - 1)
+
+
+# Blocks of an image, as channels.
 
 
 @op("SpaceToDepth", types={"T": ALL})
 def space_to_depth(ctx: OpContext) -> Value:
-    x, block = _nhwc(ctx)
-    batch, height, width, channels = x.shape
+    x, block = ctx.inputs[0], int(ctx.attr("block_size"))
+    last = channels_last(ctx, x.rank)
+    batch, height, width, channels = x.shape if last else (x.shape[0], x.shape[2], x.shape[3], x.shape[1])
     rows, columns = _parts(ctx, height, block), _parts(ctx, width, block)
-    x = ctx.net.reshape(x, (batch, rows, block, columns, block, channels))
-    x = ctx.net.transpose(x, (0, 1, 3, 2, 4, 5))
-    return ctx.net.reshape(x, (batch, rows, columns, symbolic.mul(block, block, channels)))
-
-
-@op("DepthToSpace", types={"T": ALL})
-def depth_to_space(ctx: OpContext) -> Value:
-    x, block = _nhwc(ctx)
-    batch, height, width, channels = x.shape
-    depth = _parts(ctx, channels, block * block)
-    x = ctx.net.reshape(x, (batch, height, width, block, block, depth))
-    x = ctx.net.transpose(x, (0, 1, 3, 2, 4, 5))
-    return ctx.net.reshape(x, (batch, symbolic.mul(height, block), symbolic.mul(width, block), depth))
+    deep = symbolic.mul(channels, block * block)
+    if last:
+        split = ctx.net.reshape(x, (batch, rows, block, columns, block, channels))
+        return ctx.net.reshape(ctx.net.transpose(split, (0, 1, 3, 2, 4, 5)), (batch, rows, columns, deep))
+    split = ctx.net.reshape(x, (batch, channels, rows, block, columns, block))
+    return ctx.net.reshape(ctx.net.transpose(split, (0, 3, 5, 1, 2, 4)), (batch, deep, rows, columns))
 
 
 def _parts(ctx: OpContext, dim: Dim, block: int) -> Dim:
@@ -72,6 +130,20 @@ def _parts(ctx: OpContext, dim: Dim, block: int) -> Dim:
     rest = symbolic.mod(dim, block)
     ctx.require(rest == 0 or not isinstance(rest, int), f"{dim} is no multiple of {block}")
     return symbolic.floordiv(dim, block)
+
+
+@op("DepthToSpace", types={"T": ALL})
+def depth_to_space(ctx: OpContext) -> Value:
+    x, block = ctx.inputs[0], int(ctx.attr("block_size"))
+    last = channels_last(ctx, x.rank)
+    batch, height, width, deep = x.shape if last else (x.shape[0], x.shape[2], x.shape[3], x.shape[1])
+    channels = _parts(ctx, deep, block * block)
+    tall, wide = symbolic.mul(height, block), symbolic.mul(width, block)
+    if last:
+        split = ctx.net.reshape(x, (batch, height, width, block, block, channels))
+        return ctx.net.reshape(ctx.net.transpose(split, (0, 1, 3, 2, 4, 5)), (batch, tall, wide, channels))
+    split = ctx.net.reshape(x, (batch, block, block, channels, height, width))
+    return ctx.net.reshape(ctx.net.transpose(split, (0, 3, 4, 1, 5, 2)), (batch, channels, tall, wide))
 
 
 @op("SpaceToBatchND", types={"T": ALL})

@@ -73,7 +73,8 @@ _TENSORRT_HEAD = """# Ops that TensorRT takes
 {count} TensorFlow ops can be in a plan; [tensorrt.md](tensorrt.md) tells the rest. A node that its op's rule refuses is
 left to the next backend, with the reason in the report. No rule takes float64, strings, complex numbers, or integers
 of 8 and 16 bits but for quantization, or ranks beyond 8. The third column says what the op does in half precision:
-*low* computes in it, *follow* computes in the type of its widest computed operand, *full* computes in float32.
+*low* computes in it, *follow* computes in the type of its widest computed operand, *full* computes in float32, *as_is*
+takes each operand in the type that it has.
 
 | op | types | half precision | refuses, or asks for |
 |---|---|---|---|

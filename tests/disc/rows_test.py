@@ -91,16 +91,42 @@ class RowsTest(parameterized.TestCase):
         rows[3, 3:] = -np.inf
         codegen_kit.check(module, inputs=[rows])
 
-    def test_two_products_that_cancel(self) -> None:
-        """One rounding for a product and a sum, but not where the other operand is a rounded product too."""
+    def test_products_that_cancel(self) -> None:
+        """What a model multiplies and adds is rounded twice: a product that is taken from itself leaves nothing."""
         b = Builder()
-        x = b.parameter(DType.FLOAT, (ROWS, 64))
-        y = b.parameter(DType.FLOAT, (64,))
-        difference = b.binary("add", b.binary("mul", x, y), b.binary("mul", b.elementwise("neg", x), y))
-        ratio = b.binary("mul", difference, b.scalar(1e9, DType.FLOAT))
-        module = b.module("cancel", [b.reduce("max", ratio, [1]), b.reduce("max", b.binary("add", ratio, y), [1])])
-        self.assertIn("fma(Lanes(", generate(module).text)
-        codegen_kit.check(module, [{"r": 3}])
+        x, y = b.parameter(DType.FLOAT, (ROWS, 64)), b.parameter(DType.FLOAT, (64,))
+        product = b.binary("mul", x, y)
+        negative = b.elementwise("relu", b.elementwise("neg", product))
+        results = []
+        for other in (b.binary("mul", b.elementwise("neg", x), y), b.elementwise("neg", product), negative):
+            rest = b.elementwise(
+                "sqrt", b.binary("minimum", b.binary("add", product, other), b.scalar(0.0, DType.FLOAT))
+            )
+            results.append(b.reduce("max", rest, [1]))
+        module = b.module("cancel", results)
+        rows = np.random.default_rng(0).standard_normal((3, 64)).astype(np.float32)
+        with np.errstate(all="ignore"):
+            codegen_kit.check(module, inputs=[rows, rows[0] + 1])
+
+    def test_the_same_sum_in_two_kernels(self) -> None:
+        """A product and a sum have the same bits beside a reduction and apart from it."""
+        b = Builder()
+        x, y = b.parameter(DType.FLOAT, (ROWS, 64)), b.parameter(DType.FLOAT, (64,))
+        value = b.binary("add", b.binary("mul", x, b.scalar(1.7, DType.FLOAT)), y)
+        largest = b.reduce("max", value, [1], keepdims=True)
+        first = b.slice(b.transpose(largest, [1, 0]), [0, 0], [1, 1], [1, 1])
+        reached = b.convert(b.binary("greater_equal", value, first), DType.INT32)
+        module = b.module("top", [b.slice(reached, [0, 0], [1, 64], [1, 1])])
+        rows = np.random.default_rng(0).standard_normal((8, 64)).astype(np.float32)
+        codegen_kit.check(module, inputs=[rows, rows[0] + 1])
+
+    def test_layer_norm_scales_and_moves_in_one_rounding(self) -> None:
+        b = Builder()
+        x, gamma, beta = (b.parameter(DType.FLOAT, shape) for shape in ((ROWS, 64), (64,), (64,)))
+        normal = b.layer_norm(x, gamma, beta, epsilon=1e-5)
+        module = b.module("norm", [b.reduce("sum", b.elementwise("exp", normal), [1]), normal])
+        self.assertIn("fn_fma(", generate(module).text)
+        codegen_kit.check(module, [{"r": rows} for rows in (0, 1, 3)])
 
     def test_first_stage(self) -> None:
         lines = [Line((), (f"const auto v{i} = f(v{i - 1});",), f"v{i}") for i in range(1, 6)]

@@ -169,6 +169,14 @@ class FunctionTest(absltest.TestCase):
         del expected.attr["alpha"]
         self.assertEqual(found, expected)
 
+    def test_a_list_without_a_value_is_empty(self) -> None:
+        function = _concrete(lambda x: tf.function(lambda: tf.constant(1.0))() + x, tf.TensorSpec([2], name="x"))
+        message = function.function_def
+        (call,) = [node for node in message.node_def if "Tin" in node.attr]
+        call.attr["Tin"].Clear()
+        graph = graph_from_function_def(message, OpCatalog(function.graph.as_graph_def().library))
+        self.assertEqual(graph.node(call.name).attrs["Tin"], [])
+
     def test_unreadable_functions_are_refused(self) -> None:
         function = _concrete(lambda x: x + 1.0, tf.TensorSpec([2], name="x")).function_def
 

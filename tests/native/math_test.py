@@ -233,8 +233,8 @@ class MathTest(parameterized.TestCase):
         errors = _ulps(got, want) - more
         worst = int(np.argmax(errors))
         self.assertLessEqual(errors[worst], 2.3, f"{x[worst]!r}: got {got[worst]!r}, want {want[worst]!r}")
-        special = _library(isa)("exp_difference", np.float32([0, -np.inf, -3e38, np.nan]), lanes=True)
-        np.testing.assert_array_equal(special, np.float32([1, 0, 0, np.nan]))
+        special = _library(isa)("exp_difference", np.array([0, -np.inf, -3e38, np.nan], np.float32), lanes=True)
+        np.testing.assert_array_equal(special, np.array([1, 0, 0, np.nan], np.float32))
 
     @parameterized.parameters(isa for isa in _ISAS if _runs_here(isa))
     def test_activations(self, isa: str) -> None:
@@ -254,10 +254,10 @@ class MathTest(parameterized.TestCase):
                 for lanes in (False, True) if dtype == np.float32 else (False,):
                     got = _library(isa)(name, x, lanes=lanes)
                     np.testing.assert_allclose(got, want, rtol=4 * np.finfo(dtype).eps, atol=tolerance, err_msg=name)
-        special = np.float32([np.inf, -np.inf, np.nan, 0, -0.0, 3e38, -3e38, 1e-40])
+        special = np.array([np.inf, -np.inf, np.nan, 0, -0.0, 3e38, -3e38, 1e-40], np.float32)
         for lanes in (False, True):
             got = _library(isa)("gelu_erf", special, lanes=lanes)
-            np.testing.assert_array_equal(got, np.float32([np.inf, np.nan, np.nan, 0, 0, 3e38, 0, 5e-41]))
+            np.testing.assert_array_equal(got, np.array([np.inf, np.nan, np.nan, 0, 0, 3e38, 0, 5e-41], np.float32))
 
     @parameterized.parameters(("v3", "ymm"), ("v4", "zmm"))
     def test_vectorizes_and_needs_no_library(self, isa: str, register: str) -> None:

@@ -137,6 +137,10 @@ def _operands(fn: ScalarFn, dtype: DType) -> list[Array]:
     if fn.may_fail and dtype.is_integer:
         keep = b != 0
         a, b = a[keep], b[keep]
+    if fn.name == "fma":
+        a, b, c = (item.ravel() for item in np.meshgrid(values, values, values))
+        with np.errstate(all="ignore"):
+            return [a, b, np.where(np.arange(c.size) % 2 == 0, c, -a * b)]  # or what rounding left of a product
     return [a, b] if fn.arity == 2 else [np.arange(a.size) % 3 == 0, a, b]
 
 

@@ -195,11 +195,11 @@ def _quantization() -> Iterator[OpCase]:
         lambda x, a: raw.FakeQuantWithMinMaxVars(inputs=x, min=a - a, max=a - a),
         (f32("n", 5), f32()),
     )
-    for narrow, low in ((True, [-1.0, -2.0, -4.0]), (False, [-0.5, -1.0, 0.0])):
+    for narrow, lows in ((True, [-1.0, -2.0, -4.0]), (False, [-0.5, -1.0, 0.0])):
         yield OpCase(
             f"FakeQuantWithMinMaxVarsPerChannel_{narrow}",
-            lambda x, narrow=narrow, low=low: raw.FakeQuantWithMinMaxVarsPerChannel(
-                inputs=x, min=tf.constant(low), max=tf.constant([1.0, 2.0, 4.0]), narrow_range=narrow
+            lambda x, narrow=narrow, lows=lows: raw.FakeQuantWithMinMaxVarsPerChannel(
+                inputs=x, min=tf.constant(lows), max=tf.constant([1.0, 2.0, 4.0]), narrow_range=narrow
             ),
             (f32("n", 40, 3, make=wide),),
         )

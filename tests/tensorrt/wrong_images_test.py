@@ -71,7 +71,7 @@ class WrongImagesTest(parameterized.TestCase):
     @parameterized.named_parameters((f"{item.row}_{item.kind}", item) for item in DAMAGES)
     def test_a_wrong_network_is_found(self, damage: Damage) -> None:
         convert = Converter.convert
-        changed = []
+        changed: list[str] = []
 
         def wrong(*args: Any, **kwargs: Any) -> Converted:
             converted = convert(*args, **kwargs)

@@ -80,9 +80,11 @@ class _Reader:
 
     def add(self, node_def: NodeDef) -> Node:
         try:
-            attrs = {**self._catalog.defaults(node_def.op), **read_attrs(node_def.attr)}
             definition = self._catalog.get(node_def.op)
             check_attrs(definition, node_def.attr)
+            lists: dict[str, Attr] = {item.name: [] for item in definition.attr if item.type.startswith("list(")}
+            empty = {name: value for name, value in lists.items() if name in node_def.attr}
+            attrs = {**self._catalog.defaults(node_def.op), **empty, **read_attrs(node_def.attr)}
             outputs = output_args(definition, attrs)
         except Unsupported as error:
             raise Unsupported(error.reason, node_def.name) from error

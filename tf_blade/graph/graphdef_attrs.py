@@ -99,9 +99,11 @@ def check_attrs(op_def: OpDef, attrs: Mapping[str, attr_value_pb2.AttrValue]) ->
     """
     for item in op_def.attr:
         kind = attrs[item.name].WhichOneof("value") if item.name in attrs else None
-        if kind is None and not item.HasField("default_value"):
+        is_list = item.type.startswith("list(")
+        # One that is there and holds nothing is an empty list.
+        if kind is None and not item.HasField("default_value") and not (is_list and item.name in attrs):
             raise Unsupported(f"attribute '{item.name}' is missing")
-        wanted = "list" if item.type.startswith("list(") else _KIND_OF_TYPE.get(item.type)
+        wanted = "list" if is_list else _KIND_OF_TYPE.get(item.type)
         if kind not in (None, "placeholder", wanted):
             raise Unsupported(f"attribute '{item.name}' is of kind {kind}; it should be of type {item.type}")
 

@@ -57,6 +57,7 @@ BLADE_INLINE Lanes fn_maximum(Lanes a, Lanes b) { return select(a != a, a, great
 BLADE_INLINE Lanes fn_minimum(Lanes a, Lanes b) { return select(a != a, a, lesser(a, b)); }
 BLADE_INLINE Lanes fn_div_no_nan(Lanes a, Lanes b) { return select(b == 0.0f, 0.0f, a / b); }
 BLADE_INLINE Lanes fn_mul_no_nan(Lanes a, Lanes b) { return select(b == 0.0f, 0.0f, a * b); }
+BLADE_INLINE Lanes fn_fma(Lanes a, Lanes b, Lanes c) { return fma(a, b, c); }
 BLADE_INLINE Lanes fn_xdivy(Lanes a, Lanes b) { return select(a == 0.0f, 0.0f, a / b); }
 
 BLADE_INLINE Mask fn_equal(Lanes a, Lanes b) { return a == b; }

@@ -205,6 +205,8 @@ BLADE_COMPARISON(less_equal, <=)
 BLADE_COMPARISON(greater, >)
 BLADE_COMPARISON(greater_equal, >=)
 
+BLADE_INLINE float fn_fma(float a, float b, float c) { return math::fma(a, b, c); }
+
 template <typename T>
 BLADE_INLINE T fn_select(bool predicate, T on_true, T on_false) {
   return predicate ? on_true : on_false;

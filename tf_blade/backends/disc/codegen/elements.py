@@ -32,7 +32,6 @@ class Elements:
         ops: the ops computed here; all other values are read from memory.
         providers: for values with a source of their own (an accumulator, a row buffer); None means: compute it.
         loads: the elements in memory that were read: pointer and offset.
-        contracts: whether vectors of a product and a sum are computed with one rounding.
     """
 
     def __init__(self, body: Body, ops: Collection[Op], pointers: Pointers, table: DimTable) -> None:
@@ -42,8 +41,6 @@ class Elements:
         self.table = table
         self.providers: dict[Value, Provider] = {}
         self.loads: list[tuple[str, Lin]] = []
-        self.contracts = False
-        self._factors: dict[str, tuple[str, str]] = {}
         self._loaded: dict[str, tuple[Value, Lin]] = {}
         self._picked: dict[str, tuple[Value, Lin]] = {}
         self._rows: dict[tuple[Value, Value, Lin, int], None] = {}
@@ -126,23 +123,9 @@ class Elements:
         elif fn.arity == 1 or fn.name == "select":
             pass
         text = f"{name}({', '.join(arguments)})"
-        wide = (self._contracted(fn.name, arguments) or text,) if _is_wide(op) else None
-        item = self.body.define(register_type(value.dtype), level, text, wide=wide, cost=fn.cost)
-        if fn.name == "mul" and wide is not None and level > 1:
-            self._factors[item.text] = (arguments[0], arguments[1])
-        return item
-
-    def _contracted(self, fn: str, arguments: list[str]) -> str:
-        """A sum of a product and something else, in one step over vectors; "" where there is no such thing.
-
-        Of two products the sum may have to be exactly 0, which it is only where both are rounded.
-        """
-        products = [name for name in arguments if name in self._factors]
-        if not self.contracts or fn != "add" or len(products) != 1:
-            return ""
-        (other,) = [name for name in arguments if name != products[0]]
-        a, b = self._factors[products[0]]
-        return f"fma(Lanes({a}), Lanes({b}), Lanes({other}))"
+        return self.body.define(
+            register_type(value.dtype), level, text, wide=(text,) if _is_wide(op) else None, cost=fn.cost
+        )
 
     def iota(self, value: Value, index: Index) -> Scalar:
         lin = index.multi(self.body)[value.op.attrs["axis"]]

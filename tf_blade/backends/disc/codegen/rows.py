@@ -101,7 +101,6 @@ class RowsBuilder:
         self.body = Body()
         self.pointers = Pointers(context.resolve)
         self.elements = Elements(self.body, group.ops, self.pointers, context.table)
-        self.elements.contracts = True
         self.stages = stages_of(group.ops)
         self.buffered = buffered
         self.requests: list[set[Value]] = []
@@ -280,17 +279,20 @@ class RowsBuilder:
         return reducer, name, op
 
     def _factors(self, op: Op) -> list[str]:
-        """The factors of what a sum adds up, where it adds products that this kernel computes."""
+        """The factors of what a sum adds up, where it adds squares that this kernel computes.
+
+        Of other products some may have to cancel exactly, which they do only where all are rounded.
+        """
         (x,) = op.operands
         if op.attrs["kind"] != "sum" or x.kind != "elementwise" or x.op not in self.group.ops or x in self.stored:
             return []
         fn = x.op.attrs["fn"]
-        if fn not in ("mul", "square", "squared_difference"):
+        if fn not in ("square", "squared_difference"):
             return []
         texts = [self.elements.element(value, self.frame.full_index(value)).text for value in x.op.operands]
         if fn == "squared_difference":
             texts = [f"Lanes({texts[0]}) - Lanes({texts[1]})"]
-        return texts if fn == "mul" else texts * 2
+        return texts * 2
 
     def reduce(self, item: Pass, reducers: list[tuple[Reducer, str, Op]]) -> None:
         """Declares the accumulators before the pass that was just ended, and combines their lanes after it."""

@@ -88,6 +88,9 @@ def _layer_norm(b: Builder, op: Op, operands: list[Value]) -> Value:
     variance = mean(b.elementwise("square", centered))
     scale = b.elementwise("rsqrt", b.binary("add", variance, b.scalar(op.attrs["epsilon"], wide)))
     result = b.binary("mul", centered, scale)
+    if op.attrs["scale"] and op.attrs["center"] and wide == DType.FLOAT:
+        result = b.elementwise("fma", *b.broadcast_together(result, *rest))
+        return b.convert(result, op.result.dtype)
     if op.attrs["scale"]:
         result = b.binary("mul", result, rest.pop(0))
     if op.attrs["center"]:

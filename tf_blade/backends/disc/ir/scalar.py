@@ -150,6 +150,8 @@ _fn("pow", 2, _F, _wide(lambda a, b: np.power(a, np.array(b, order="C"))), cost=
 # exponents are nonnegative: whoever makes the op answers for that
 _fn("int_pow", 2, _I, _quiet(np.power), cost=2.0)
 _fn("atan2", 2, _F, _wide(np.arctan2), cost=1.2)
+# of a product and a sum with one rounding; no op of a model: passes never make one of `mul` and `add`
+_fn("fma", 3, frozenset({DType.FLOAT}), _wide(lambda a, b, c: a * b + c))
 _fn("xdivy", 2, _F, _quiet(lambda a, b: np.where(a == 0, np.zeros((), a.dtype), a / b)), cost=0.2)
 _fn("xlogy", 2, _F, _wide(lambda a, b: np.where(a == 0, 0.0, a * np.log(b))), cost=0.5)
 

@@ -94,13 +94,13 @@ class RoutingTest(parameterized.TestCase):
         self.assertEqual(sum(bucket["calls"] for bucket in second["shapes"]), 3)
 
     def test_weights_are_prepared_for_each_engine_when_it_serves(self) -> None:
-        model = kit.Affine([_first(), _second()], "weights")
+        model = kit.Affine([_first(), _second()], "weights_of_two")
         inits = []
         for step, (rows, mark) in enumerate(((4, _FIRST), (4, _FIRST), (20, _SECOND), (4, _FIRST), (20, _SECOND))):
             if step == 3:
                 model.w.assign(2 * model.w)
             self.assert_served(model, _x(rows), mark)
-            inits.append([engine["inits"] for engine in kit.stats_of("weights")["engines"]])
+            inits.append([engine["inits"] for engine in kit.stats_of("weights_of_two")["engines"]])
         self.assertEqual(inits, [[1, 0], [1, 0], [1, 1], [2, 1], [2, 2]])
 
     @parameterized.named_parameters((name, name) for name in _REFUSED)

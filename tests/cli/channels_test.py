@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from absl.testing import absltest
 
@@ -14,21 +15,20 @@ from tf_blade import observe
 
 
 class ChannelsTest(absltest.TestCase):
-    def _lines(self, *, details: bool) -> Counter[str]:
+    def _lines(self, *backends: str, details: bool) -> Counter[str]:
         """Number of messages by channel."""
         with tempfile.TemporaryDirectory() as scratch:
             models.labels(Path(scratch) / "src")
             (Path(scratch) / "src/assets.extra/tf_serving_warmup_requests").unlink()  # else it is kept
             with self.assertLogs("tf_blade", observe.DETAILS if details else "INFO") as logs:
-                tf_blade.optimize_saved_model(
-                    Path(scratch) / "src", Path(scratch) / "dst", isas=("x86-64-v3",), **workshop.EAGER
-                )
+                options: dict[str, Any] = {"backends": backends, "isas": ("x86-64-v3",), **workshop.EAGER}
+                tf_blade.optimize_saved_model(Path(scratch) / "src", Path(scratch) / "dst", **options)
         return Counter(record.name.removeprefix("tf_blade.") for record in logs.records)
 
     def test_every_channel_tells_something(self) -> None:
-        counts = self._lines(details=False)
-        self.assertEqual(set(counts), set(observe.CHANNELS))
-        details = self._lines(details=True)
+        self.assertEqual(set(self._lines("tensorrt", "disc", details=False)), set(observe.CHANNELS))
+        counts = self._lines("disc", details=False)
+        details = self._lines("disc", details=True)
         for channel in ("passes", "support", "disc.ir", "disc.fusion", "disc.toolchain"):
             self.assertGreater(details[channel], counts[channel], channel)
 

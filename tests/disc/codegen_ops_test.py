@@ -324,7 +324,7 @@ class OpsTest(parameterized.TestCase):
         for fn in FNS.values():
             if dtype not in fn.dtypes or fn.may_fail or fn.result == "attr":
                 continue
-            operands = [mask, x, y] if fn.name == "select" else [x, y][: fn.arity]
+            operands = [mask, x, y] if fn.name == "select" else [x, y, x][: fn.arity]
             results.append(builder.elementwise(fn.name, *operands))
         results += [builder.convert(x, target) for target in sorted(dtypes.ALL - {dtype})]
         module = builder.module("elementwise", results)

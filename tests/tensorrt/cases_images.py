@@ -162,6 +162,7 @@ def _resizes() -> Iterator[OpCase]:
             lambda x, size=size, modes=modes: raw.ResizeNearestNeighbor(images=x, size=size, **modes),
             (Arg(tf.int32, ("n", 7, 5, 2)),),
         )
+    yield from _unknown_neighbours()
     yield OpCase(
         "ResizeBilinear_int32", lambda x: raw.ResizeBilinear(images=x, size=[5, 9]), (Arg(tf.int32, ("n", 7, 5, 2)),)
     )
@@ -171,6 +172,26 @@ def _resizes() -> Iterator[OpCase]:
             f"{name}_first",
             channels_first(lambda x, fn=fn, **attrs: fn(input=x, block_size=2, **attrs), {}),
             (f32(*shape),),
+        )
+
+
+def _unknown_neighbours() -> Iterator[OpCase]:
+    """Between sizes that no whole factor relates; at some of them TensorFlow's float32 picks another pixel."""
+
+    def fn(x: Any, new: Callable[[Any], Any], modes: dict[str, bool]) -> Any:
+        return raw.ResizeNearestNeighbor(images=x, size=tf.stack([new(tf.shape(x)[1]), 3]), **modes)
+
+    for label, new, modes, sizes in (
+        ("floor", lambda h: (7 * h) // 2, {}, (3, 6)),
+        ("centers", lambda h: 2 * h - 1, {"half_pixel_centers": True}, (50, 92)),
+        ("corners", lambda h: h + 1, {"align_corners": True}, (1, 7)),
+        ("fixed", lambda h: h - h + 29, {"half_pixel_centers": True}, (30, 7)),
+    ):
+        yield OpCase(
+            f"ResizeNearestNeighbor_unknown_{label}",
+            lambda x, new=new, modes=modes: fn(x, new, modes),
+            (f32(2, "h", 3, 1),),
+            sizes=tuple(sorted(sizes)),
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,23 +21,19 @@ from tf_blade.graph.graph import Graph
 MODELS = ("encoder_module", "resnet50", "mobilenet_v3", "unet", "vit", "ranking")
 # The larger ones take long in NumPy, and have no other kinds of layers.
 HALF = ("encoder_module", "mobilenet_v3", "vit")
-# A nearest neighbour between sizes that no whole factor relates needs both when converting.
-FIXED_SIZE = ("unet",)
 TOLERANCE = {"fp32": 1e-4, "fp16": 3e-2}
 
 
-def _frozen(name: str, signature: str, feeds: Mapping[str, Any]) -> tuple[Any, Graph]:
+def _frozen(name: str, signature: str) -> tuple[Any, Graph]:
     """A signature's function with its weights as constants, and its graph with symbolic shapes."""
     loaded = tf.saved_model.load(str(zoo.saved(name)))
     frozen = convert_variables_to_constants_v2(loaded.signatures[signature])
     graph = graph_of(frozen, name)
     # The signature's own dimensions: the same name for all inputs' batches, others each their own.
     for node, argument in zip(graph.inputs, frozen.inputs, strict=True):
-        fed = np.shape(feeds[argument.name.partition(":")[0]])
-        sizes = [fed[axis] if axis > 0 and name in FIXED_SIZE else size for axis, size in enumerate(argument.shape)]
         node.outputs[0].shape = tuple(
             symbolic.symbol("batch" if axis == 0 else f"{_kind(name, argument.name)}{axis}") if size is None else size
-            for axis, size in enumerate(sizes)
+            for axis, size in enumerate(argument.shape)
         )
     harness.infer(graph)
     return frozen, graph
@@ -52,7 +47,7 @@ class ModelsTest(parameterized.TestCase):
     @parameterized.parameters(*itertools.product(MODELS, ["fp32"]), *itertools.product(HALF, ["fp16"]))
     def test_results(self, name: str, precision: str) -> None:
         signature, feeds = next(iter(zoo.get(name).example(seed=1).items()))
-        frozen, graph = _frozen(name, signature, feeds)
+        frozen, graph = _frozen(name, signature)
         converted = kit.converter().convert(graph, frozenset(), precision=PRECISIONS[precision])
         arrays = [np.asarray(feeds[argument.name.partition(":")[0]]) for argument in frozen.inputs]
         results = kit.run(converted, arrays)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tf_blade import symbolic
 from tf_blade.backends.tensorrt.convert import Converted, Converter
 from tf_blade.backends.tensorrt.precision import PRECISIONS
-from tf_blade.backends.tensorrt.profiles import Profile, describe
+from tf_blade.backends.tensorrt.profiles import Profile, Range, describe
 from tf_blade.backends.tensorrt.weights import REFIT
 from tf_blade.errors import Unsupported
 
@@ -34,6 +34,26 @@ class PlanOptions:
     hardware_compatible: bool = False
     timing_cache: str = ""
     weights_as: str = "inputs"
+
+
+def within(profiles: Sequence[Profile], limits: Mapping[str, int]) -> tuple[Profile, ...]:
+    """The profiles cut to sizes that a network is right for.
+
+    Raises:
+        Unsupported: nothing is left.
+    """
+    kept = [
+        {name: _up_to(sizes, limits.get(name, sizes.max)) for name, sizes in profile.items()}
+        for profile in profiles
+        if all(profile[name].min <= limit for name, limit in limits.items() if name in profile)
+    ]
+    if not kept:
+        raise Unsupported(f"sizes beyond {limits}, up to which a plan computes what TensorFlow does")
+    return tuple(kept)
+
+
+def _up_to(sizes: Range, limit: int) -> Range:
+    return Range(sizes.min, min(sizes.opt, limit), min(sizes.max, limit))
 
 
 def make_plan(converter: Converter, converted: Converted, profiles: Sequence[Profile], options: PlanOptions) -> bytes:

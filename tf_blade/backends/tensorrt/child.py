@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tf_blade.backends.tensorrt import library
-from tf_blade.backends.tensorrt.builder import PlanOptions, make_plan
+from tf_blade.backends.tensorrt.builder import PlanOptions, make_plan, within
 from tf_blade.backends.tensorrt.convert import Converted, Converter
 from tf_blade.backends.tensorrt.library import Library
 from tf_blade.backends.tensorrt.precision import PRECISIONS
@@ -62,6 +62,7 @@ def build(text: str, job: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
     )
     given = {name: Range(*bounds) for name, bounds in job["ranges"].items()}
     profiles = derive(converted.inputs, job["observed"], job["batch_sizes"], given, converted.network.dims)
+    profiles = within(profiles, converted.network.limits)
     return make_plan(converter, converted, profiles, options), _description(found, converted, profiles, options)
 
 

@@ -38,6 +38,7 @@ class Network:
         weights: what becomes of weights.
         bindings: for each symbol, what makes a tensor of its value.
         dims: unknown dimensions of all that layers make.
+        limits: the largest values of symbols that the network is right for, by name, where there are any.
         prefix: of the names of inputs and outputs.
     """
 
@@ -49,6 +50,7 @@ class Network:
         self.weights = weights
         self.bindings: dict[sympy.Symbol, Callable[[], Any]] = {}
         self.dims: dict[Dim, None] = {}
+        self.limits: dict[str, int] = {}
         self.prefix = ""
         self._scalars: dict[Dim, Any] = {}
         self._fresh = 0
@@ -98,6 +100,11 @@ class Network:
         """A symbol for a dimension that the network finds when it runs."""
         self._fresh += 1
         return symbolic.symbol(f"{self.prefix}found{self._fresh}")
+
+    def limit(self, symbol: sympy.Symbol, largest: int) -> None:
+        """The network is right up to this value of the symbol: its plans take no larger ones."""
+        name = str(symbol.name)
+        self.limits[name] = min(largest, self.limits.get(name, largest))
 
     def is_bound(self, dims: Shape) -> bool:
         """Whether the network can compute all of the Dims."""
@@ -241,6 +248,22 @@ class Network:
             return self.constant_tensor(np.array(dims, np.int64))
         parts = [self.scalar(dim) for dim in dims]
         return parts[0] if len(parts) == 1 else self._joined(parts)
+
+    def size(self, dim: Dim, dtype: DType = DType.INT32) -> Value:
+        """The Dim as a vector of one element."""
+        if isinstance(dim, int):
+            return self.constant(np.array([dim], dtype.numpy))
+        return self.cast(Value(DType.INT64, (1,), self.scalar(dim)), dtype)
+
+    def line(self, count: Dim, start: Dim = 0, step: int = 1, dtype: DType = DType.INT32) -> Value:
+        """The vector start, start + step, … of so many elements."""
+        if isinstance(count, int) and isinstance(start, int):
+            return self.constant((start + step * np.arange(count)).astype(dtype.numpy))
+        layer = self.definition.add_fill((1,), self.trt.FillOperation.LINSPACE, self.dtype(dtype))
+        layer.set_input(0, self.shape_tensor([count]))
+        layer.set_input(1, self.tensor(self.reshape(self.size(start, dtype), ())))
+        layer.set_input(2, self.tensor(self.constant(np.array([step], dtype.numpy))))
+        return self.made(layer, dtype, (count,))
 
     def _joined(self, parts: Sequence[Any]) -> Any:
         layer = self.definition.add_concatenation(list(parts))
@@ -521,6 +544,9 @@ class Network:
 
     def gather(self, value: Value, indices: Value, axis: int, batch_dims: int = 0) -> Value:
         """Elements of an axis by their indices."""
+        if value.origin is not None and value.tensor is None and indices.rank == 1 and not batch_dims:
+            source, axes = value.origin
+            return self.transpose(self.gather(source, indices, axes[axis]), axes)
         layer = self.definition.add_gather(self.tensor(value), self.tensor(indices), axis)
         layer.num_elementwise_dims = batch_dims
         shape = (*value.shape[:axis], *indices.shape[batch_dims:], *value.shape[axis + 1 :])

@@ -1,11 +1,9 @@
-"""Rules of resized images, and of ops that move pieces of images to the channels or the batch and back."""
+"""Rules of bilinear resizes, and of ops that move pieces of images to the channels or the batch and back."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from tf_blade import symbolic
 from tf_blade.backends.tensorrt.ops.base import ALL, FLOATS, INTEGERS, OpContext, op
@@ -14,15 +12,11 @@ from tf_blade.backends.tensorrt.values import Value
 from tf_blade.dtypes import DType
 from tf_blade.symbolic import Dim
 
-# Whole factors by which a nearest neighbour is the same however it is rounded: floor(i * (1 / factor)) is i // factor
-# in float32 for each i of an image.
-_MAX_FACTOR = 8
-
 
 @op("ResizeBilinear", types={"T": FLOATS | INTEGERS | {DType.UINT8}})
 def resize_bilinear(ctx: OpContext) -> Value:
     """The result is float32 whatever the image is; computed in half precision where the cluster is."""
-    x, size = _image_and_size(ctx)
+    x, size = image_and_size(ctx)
     if ctx.attr("T") != DType.FLOAT:
         x = ctx.net.cast(x, DType.FLOAT)
     corners = bool(ctx.attr("align_corners", False))
@@ -33,10 +27,11 @@ def resize_bilinear(ctx: OpContext) -> Value:
         ctx.require(all(one or _at_least_two(dim) for one, dim in zip(single, size, strict=True)), "maybe one pixel")
         ctx.require(len(set(single)) == 1, "corners of one row or column")
         how = "ASYMMETRIC" if single[0] else "ALIGN_CORNERS"
-    return from_first(ctx, _resized(ctx, to_first(ctx, x), size, "LINEAR", how))
+    return from_first(ctx, resized(ctx, to_first(ctx, x), size, "LINEAR", how))
 
 
-def _image_and_size(ctx: OpContext) -> tuple[Value, tuple[Dim, ...]]:
+def image_and_size(ctx: OpContext) -> tuple[Value, tuple[Dim, ...]]:
+    """A resize's image, and height and width of the result."""
     x, size = ctx.inputs[0], ctx.dims(1)
     ctx.require(x.rank == 4 and len(size) == 2, "an image batch has rank 4")
     both = ctx.attr("align_corners", False) and ctx.attr("half_pixel_centers", False)
@@ -53,7 +48,7 @@ def _at_least_two(dim: Dim) -> bool:
     return rest >= 0 if isinstance(rest, int) else bool(rest.is_nonnegative)
 
 
-def _resized(ctx: OpContext, x: Value, size: Sequence[Dim], mode: str, how: str) -> Value:
+def resized(ctx: OpContext, x: Value, size: Sequence[Dim], mode: str, how: str) -> Value:
     """A resize layer over an image with its channels first."""
     trt, shape = ctx.net.trt, (*x.shape[:2], *size)
     layer: Any = ctx.net.definition.add_resize(ctx.net.tensor(x))
@@ -67,45 +62,6 @@ def _resized(ctx: OpContext, x: Value, size: Sequence[Dim], mode: str, how: str)
     else:
         layer.set_input(1, ctx.net.shape_tensor(shape))
     return ctx.net.made(layer, x.dtype, shape)
-
-
-@op("ResizeNearestNeighbor", types={"T": FLOATS | {DType.INT32}})
-def resize_nearest(ctx: OpContext) -> Value:
-    """A layer for whole factors; else rows and columns are picked, whose numbers must be known when converting."""
-    x, size = _image_and_size(ctx)
-    if not ctx.attr("align_corners", False) and x.dtype in FLOATS:
-        factors = [_factor(old, new) for old, new in zip(x.shape[1:3], size, strict=True)]
-        if all(1 <= factor <= _MAX_FACTOR for factor in factors):
-            return from_first(ctx, _resized(ctx, to_first(ctx, x), size, "NEAREST", "HALF_PIXEL"))
-    for axis, new in enumerate(size, start=1):
-        old, count = ctx.static(x.shape[axis], "an image's size"), ctx.static(new, "the new size")
-        ctx.require(old >= 1 and count >= 1, "an empty image")
-        indices = _nearest(ctx, old, count)
-        if not np.array_equal(indices, np.arange(old)):
-            x = ctx.net.gather(x, ctx.net.constant(indices), axis)
-    return x
-
-
-def _factor(old: Dim, new: Dim) -> int:
-    """By how much a size grows, where that is a whole number; else 0."""
-    if isinstance(old, int) and isinstance(new, int):
-        return new // old if old and new % old == 0 else 0
-    return next((k for k in range(1, _MAX_FACTOR + 1) if symbolic.equal(symbolic.mul(old, k), new)), 0)
-
-
-def _nearest(ctx: OpContext, old: int, new: int) -> np.ndarray:
-    """TensorFlow's choice, in its arithmetic: tensorflow/core/kernels/image/resize_nearest_neighbor_op.cc."""
-    corners = bool(ctx.attr("align_corners", False)) and new > 1
-    scale = np.float32(old - 1) / np.float32(new - 1) if corners else np.float32(old) / np.float32(new)
-    position = np.arange(new, dtype=np.float32)
-    if ctx.attr("half_pixel_centers", False):
-        chosen = np.floor((position + np.float32(0.5)) * scale)
-    elif ctx.attr("align_corners", False):
-        product = position * scale
-        chosen = np.trunc(product + np.float32(0.5))
-    else:
-        chosen = np.floor(position * scale)
-    return np.clip(chosen.astype(np.int32), 0, old - 1)
 
 
 # Blocks of an image, as channels.

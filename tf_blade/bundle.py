@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -26,6 +27,22 @@ def check_bundle(settings: Settings) -> None:
         raise EnvironmentError_(
             f"serving=True (--serving) writes a warmup file, but {warmup.MISSING}; or add --no-warmup"
         )
+
+
+def batched(settings: Settings) -> tuple[Settings, tuple[int, ...]]:
+    """The settings with the batch sizes of batching parameters, where such are given; and what batches are padded to.
+
+    Raises:
+        TfBladeError: the file cannot be used, or batch sizes are given beside it.
+    """
+    if not settings.batching_parameters_file:
+        return settings, ()
+    usual = Settings().batch_sizes
+    if settings.batch_sizes != usual:
+        raise TfBladeError("give batch_sizes or batching_parameters_file, which says how large batches are; not both")
+    found = serving_config.read_batching(Path(settings.batching_parameters_file))
+    sizes = found.padded or (*(size for size in usual if size < found.largest), found.largest)
+    return dataclasses.replace(settings, batch_sizes=sizes), found.padded
 
 
 def write_bundle(
@@ -81,7 +98,9 @@ def _write_config(settings: Settings, folder: Path, target: Path) -> list[str]:
             notes.append(f"no {serving_config.BATCHING_FILE} was written: in signature {name} {reason}")
     texts = {serving_config.CONFIG_FILE: serving_config.model_config(target)}
     if not notes:
-        texts[serving_config.BATCHING_FILE] = serving_config.batching_params(settings.batch_sizes)
+        given = settings.batching_parameters_file
+        made = Path(given).read_text() if given else serving_config.batching_params(settings.batch_sizes)
+        texts[serving_config.BATCHING_FILE] = made
     for path, text in texts.items():
         if not (folder / path).exists():
             (folder / path).parent.mkdir(exist_ok=True)

@@ -16,12 +16,13 @@ import numpy as np
 from tf_blade import observe, passes, runtime
 from tf_blade.backends import registry
 from tf_blade.backends.disc.examiner import Examiner
-from tf_blade.bundle import check_bundle, write_bundle
+from tf_blade.bundle import batched, check_bundle, write_bundle
 from tf_blade.clusters.cluster import Clustering, find_clusters
 from tf_blade.clusters.cost import nominal
 from tf_blade.clusters.cut import cut
 from tf_blade.clusters.inside import inside_engines
 from tf_blade.clusters.observed import observed
+from tf_blade.clusters.ranges import GivenRanges, parse_ranges
 from tf_blade.engines.signing import read_private_key, sign_engine
 from tf_blade.errors import BuildFailure, StrictModeError, TfBladeError, Unsupported, VerificationError
 from tf_blade.graph.graph import Graph, Node, attach_bodies
@@ -40,6 +41,7 @@ from tf_blade.saved_model.bodies import MAIN, Bodies, make_edit, read_bodies
 from tf_blade.saved_model.check import check_lossless
 from tf_blade.saved_model.engines import count_engine_nodes
 from tf_blade.saved_model.files import check_target, target_folder
+from tf_blade.saved_model.given import given_ranges
 from tf_blade.saved_model.model import SavedModel, read_saved_model
 from tf_blade.saved_model.selection import Selection, callers, select
 from tf_blade.saved_model.writer import Edit, apply_edit, write_saved_model
@@ -93,8 +95,9 @@ def optimize(
     Raises:
         TfBladeError: one of its subclasses says what is wrong. The source is untouched, and no target appears.
     """
-    run = _Run(settings, progress or SilentProgress(), Report(str(src)), samples=sample_inputs or {})
     check_settings(settings)
+    settings, padded = batched(settings)
+    run = _Run(settings, progress or SilentProgress(), Report(str(src)), samples=sample_inputs or {}, padded=padded)
     if not settings.stop_after:
         check_target(src, dst, overwrite=settings.overwrite)
     runtime.load()
@@ -126,8 +129,9 @@ def optimize_in_memory(
 ) -> tuple[Edit, Report]:
     """The same without files: what has to change, and the report."""
     check_settings(settings)
+    settings, padded = batched(settings)
     runtime.load()
-    run = _Run(settings, progress or SilentProgress(), Report(str(model.path)))
+    run = _Run(settings, progress or SilentProgress(), Report(str(model.path)), padded=padded)
     edit = Edit({}, (), (), None)
     with contextlib.suppress(_StopError):
         with run.phase(Phase.READ):
@@ -147,6 +151,7 @@ def check_settings(settings: Settings) -> None:
         if name and name not in LABELS and name != "all":
             raise TfBladeError(f"there is no phase {name!r}; there are: {', '.join(LABELS)}")
     registry.get_backends(settings.backends)
+    parse_ranges(settings.tensorrt_ranges)
     check_bundle(settings)
     if settings.sign_key:
         read_private_key(settings.sign_key)
@@ -163,6 +168,8 @@ class _Run:
     graphs: Mapping[str, Graph] = dataclasses.field(default_factory=dict)
     inside: set[tuple[str, str]] = dataclasses.field(default_factory=set)
     ordered: frozenset[str] = frozenset()
+    padded: tuple[int, ...] = ()
+    ranges: GivenRanges = dataclasses.field(default_factory=GivenRanges)
 
     @contextlib.contextmanager
     def phase(self, phase: Phase, total: int = 1) -> Iterator[None]:
@@ -193,6 +200,7 @@ class _Run:
             )
 
     def read(self, model: SavedModel, selection: Selection) -> Bodies:
+        self.ranges = given_ranges(model, self.settings)
         bodies = read_bodies(model, selection)
         self.graphs = bodies.graphs
         for name, error in bodies.unreadable:
@@ -255,15 +263,22 @@ class _Run:
         for function, clustering in found.items():
             for cluster in clustering.clusters:
                 self.progress.step(cluster.name)
-                piece = cut(cluster, self.settings)
-                samples = [sample for group in self.samples.values() for sample in group]
-                piece = dataclasses.replace(piece, observed=observed(self.graphs[function], piece, samples))
+                piece = self.sized(cut(cluster, self.settings), self.graphs[function])
                 built = tuple(self.signed(engine) for engine in self.build_all(piece, backends))
                 _log_engine(cluster, built[0] if built else None)
                 if built:
                     cuts[cluster.name], engines[cluster.name] = piece, built
                     self.record_engines(function, cluster, built)
+        self.report.notes += [
+            f"the range of {name} reached no cluster: no size in one follows from it" for name in self.ranges.unused()
+        ]
         return cuts, engines
+
+    def sized(self, piece: ClusterGraph, graph: Graph) -> ClusterGraph:
+        """The cut-out cluster with what is known of its sizes."""
+        samples = [sample for group in self.samples.values() for sample in group]
+        seen = observed(graph, piece, samples)
+        return dataclasses.replace(piece, observed=seen, ranges=self.ranges.of(graph, piece), padded=self.padded)
 
     def signed(self, engine: BuiltEngine) -> BuiltEngine:
         """The engine with a signature where one is wanted."""

@@ -29,6 +29,9 @@ class Settings:
     warmup: bool = _option(True, "write a warmup file for TensorFlow Serving, unless the model has one")
     serving: bool = _option(False, "also write batching parameters and a sample configuration for TensorFlow Serving")
     batch_sizes: tuple[int, ...] = _option((1, 8), "batch sizes to serve: of warmup requests and batching parameters")
+    batching_parameters_file: str = _option(
+        "", "batching parameters of TensorFlow Serving, whose batch sizes are taken instead of batch_sizes"
+    )
     tensorrt_precision: str = _option("fp32", "precision of TensorRT plans: fp32, tf32, fp16 or bf16")
     tensorrt_targets: tuple[str, ...] = _option(
         ("8.0", "8.6", "8.9"), "compute capabilities that TensorRT-RTX builds for"
@@ -37,6 +40,9 @@ class Settings:
     tensorrt_memory_mb: int = _option(0, "memory that a TensorRT build may take, in MiB; 0: no limit")
     tensorrt_weights: str = _option(
         "inputs", "TensorRT plans read weights as inputs, or are refitted with them (refit)"
+    )
+    tensorrt_ranges: tuple[str, ...] = _option(
+        (), "sizes to build TensorRT plans for, where others than the derived ones: INPUT[AXIS]=MIN:OPT:MAX"
     )
     tensorrt_timing_cache: str = _option("", "file of TensorRT timings that builds share; none when not given")
     tensorrt_version_compatible: bool = _option(False, "TensorRT plans that later versions load too")

@@ -59,12 +59,16 @@ class ClusterGraph:
         graph: `_Arg` inputs in the order of `cluster.inputs`, outputs in that of `cluster.outputs`.
         weights: names of the inputs that are large constants; variables' handles are weights too.
         observed: for each of the sample inputs, what is known of the sizes that `graph` names.
+        ranges: of these sizes, where somebody gave them: the least, the one to tune for, and the largest.
+        padded: the sizes that a server pads batches to.
     """
 
     cluster: Cluster
     graph: Graph
     weights: frozenset[str]
     observed: tuple[Mapping[str, int], ...] = ()
+    ranges: Mapping[str, tuple[int, int, int]] = dataclasses.field(default_factory=dict)
+    padded: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -58,6 +58,10 @@ def _inputs(**arrays: np.ndarray) -> Callable[[Path], object]:
     return lambda folder: np.savez(folder / "inputs.npz", **{name.replace("__", "/"): v for name, v in arrays.items()})  # type: ignore[arg-type]
 
 
+def _batching(text: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / "file").write_text(text)
+
+
 _TEXT = np.array([["a"] * 4])
 _NO_COMPILER = {"TF_BLADE_CXX": "/nonexistent/c++"}
 CASES: dict[str, Case] = {
@@ -89,6 +93,44 @@ CASES: dict[str, Case] = {
     "dumps cannot be written": Case("optimize {src} {dst} --dump-after=read --dump-dir=/proc/dumps", "/proc/dumps"),
     "unknown log channel": Case(
         "optimize {src} {dst}", "TF_BLADE_LOGS names no log channel: 'nope'", env={"TF_BLADE_LOGS": "support,nope"}
+    ),
+    "a range that is none": Case(
+        "optimize {src} {dst} --tensorrt-ranges=x[0]=8:4", "must be 1 or more, and grow; write "
+    ),
+    "a range without an axis": Case(
+        "optimize {src} {dst} --tensorrt-ranges=x=1:8", "'x=1:8' is no range of sizes: write"
+    ),
+    "two ranges": Case("optimize {src} {dst} --tensorrt-ranges=x[0]=1:8,x[0]=2:3", r"x\[0\] is given two ranges"),
+    "a range of no input": Case(
+        "optimize {src} {dst} --tensorrt-ranges=y[0]=1:8", "no input 'y' .*; there are: a, b, x"
+    ),
+    "a range of no dimension": Case(
+        "optimize {src} {dst} --tensorrt-ranges=x[2]=1:8", r"input 'x' has 2 dimensions, so that there is no x\[2\]"
+    ),
+    "a range of a fixed dimension": Case("optimize {src} {dst} --tensorrt-ranges=x[1]=1:8", r"x\[1\] is 4 for good"),
+    "batching parameters missing": Case(
+        "optimize {src} {dst} --batching-parameters-file={dir}/none", "parameters .*none cannot be read: No such file"
+    ),
+    "batching parameters of another kind": Case(
+        "optimize {src} {dst} --batching-parameters-file={dir}/file", "no batching parameters: 1:", _batching("max {")
+    ),
+    "batching parameters without sizes": Case(
+        "optimize {src} {dst} --batching-parameters-file={dir}/file",
+        "neither allowed_batch_sizes nor max_batch_size",
+        _batching("num_batch_threads { value: 2 }"),
+    ),
+    "batching parameters that shrink": Case(
+        "optimize {src} {dst} --batching-parameters-file={dir}/file",
+        "must be above zero and grow; they are 4, 2",
+        _batching("allowed_batch_sizes: 4 allowed_batch_sizes: 2"),
+    ),
+    "batching parameters that a server refuses": Case(
+        "optimize {src} {dst} --batching-parameters-file={dir}/file",
+        "the last of allowed_batch_sizes is 4 and max_batch_size is 8: they must be equal",
+        _batching("allowed_batch_sizes: [2, 4] max_batch_size { value: 8 }"),
+    ),
+    "batch sizes beside batching parameters": Case(
+        "optimize {src} {dst} --batching-parameters-file={dir}/file --batch-sizes=4", "give batch_sizes or .* not both"
     ),
     "strict without a compiler": Case(
         "optimize {src} {dst} --strict {eager}", "could not build cluster .*no C\\+\\+ compiler", env=_NO_COMPILER

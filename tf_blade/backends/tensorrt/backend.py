@@ -91,8 +91,10 @@ class TensorrtBackend:
                 cluster.graph,
                 cluster.weights,
                 options,
+                ranges=cluster.ranges,
                 observed=cluster.observed,
                 batch_sizes=_batch_sizes(settings),
+                padded=cluster.padded,
             )
             limits = process.Limits(settings.tensorrt_seconds, settings.tensorrt_memory_mb)
             plan, description = process.build(job, limits)
@@ -111,7 +113,7 @@ class TensorrtBackend:
         seconds = time.perf_counter() - begin
         details = (
             ("tensorrt", f"{found.flavor} {found.version}, {options.precision}"),
-            ("profiles", str(len(description["profiles"]))),
+            ("profiles", _profiles_text(description)),
             ("plan", f"{len(plan)} bytes, weights outside"),
         )
         return BuiltEngine(self.name, engine, seconds, details, partial=True)
@@ -119,8 +121,24 @@ class TensorrtBackend:
 
 def _batch_sizes(settings: Settings) -> tuple[int, ...]:
     """The sizes that a server batches to, where somebody has said which or has batching parameters written."""
-    is_default = settings.batch_sizes == Settings().batch_sizes
+    is_default = settings.batch_sizes == Settings().batch_sizes and not settings.batching_parameters_file
     return () if is_default and not settings.serving else settings.batch_sizes
+
+
+def _profiles_text(description: dict[str, Any]) -> str:
+    """How many there are, and the sizes of each: `2 (x 1..8x64, x 9..64x64)`; what is one size in all is left out."""
+    profiles = [list(zip(description["inputs"], profile, strict=True)) for profile in description["profiles"]]
+    shown = [_profile_text(profile) for profile in profiles]
+    return f"{len(profiles)} ({', '.join(shown)})" if all(shown) and shown else str(len(profiles))
+
+
+def _profile_text(profile: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
+    found = []
+    for tensor, sizes in profile:
+        if sizes["min"] != sizes["max"] and "shape" not in sizes:
+            dims = zip(sizes["min"], sizes["max"], strict=True)
+            found.append(f"{tensor['name']} {'x'.join(str(a) if a == b else f'{a}..{b}' for a, b in dims)}")
+    return " ".join(found[:2])
 
 
 def _section(cluster: ClusterGraph, description: dict[str, Any]) -> PlanSection:

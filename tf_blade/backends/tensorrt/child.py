@@ -61,7 +61,8 @@ def build(text: str, job: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
         store=WeightStore(options.weights_as),
     )
     given = {name: Range(*bounds) for name, bounds in job["ranges"].items()}
-    profiles = derive(converted.inputs, job["observed"], job["batch_sizes"], given, converted.network.dims)
+    dims, padded = converted.network.dims, job["padded"]
+    profiles = derive(converted.inputs, job["observed"], job["batch_sizes"], given, dims, padded)
     profiles = within(profiles, converted.network.limits)
     return make_plan(converter, converted, profiles, options), _description(found, converted, profiles, options)
 

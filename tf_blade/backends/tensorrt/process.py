@@ -48,6 +48,7 @@ class Job:
         ranges: of symbols, as least, typical and largest value.
         observed: the symbols' values in the sample inputs.
         batch_sizes: those that a server batches to.
+        padded: those that a server pads batches to.
     """
 
     graph: Graph
@@ -56,6 +57,7 @@ class Job:
     ranges: Mapping[str, tuple[int, int, int]] = dataclasses.field(default_factory=dict)
     observed: Sequence[Mapping[str, int]] = ()
     batch_sizes: Sequence[int] = ()
+    padded: Sequence[int] = ()
 
 
 def build(job: Job, limits: Limits) -> tuple[bytes, Any]:
@@ -80,6 +82,7 @@ def _described(job: Job, limits: Limits) -> dict[str, Any]:
         "ranges": {name: list(item) for name, item in job.ranges.items()},
         "observed": [dict(item) for item in job.observed],
         "batch_sizes": list(job.batch_sizes),
+        "padded": list(job.padded),
         "memory_mb": limits.memory_mb,
     }
 

@@ -1,4 +1,4 @@
-"""Optimization profiles: for which sizes a plan is made and tuned. They are derived; nobody has to write them."""
+"""Optimization profiles: for which sizes a plan is made and tuned. They are derived, where nobody gives ranges."""
 
 from __future__ import annotations
 
@@ -50,23 +50,39 @@ def derive(
     batch_sizes: Sequence[int] = (),
     given: Mapping[str, Range] | None = None,
     dims: Iterable[Dim] = (),
+    padded: Sequence[int] = (),
 ) -> tuple[Profile, ...]:
     """Profiles that together cover each symbol's range.
 
     Args:
         inputs: the network's.
         observed: the symbols' values in each of the sample inputs.
-        batch_sizes: the sizes that a server batches to (`allowed_batch_sizes`).
+        batch_sizes: the sizes that a server batches to.
         given: ranges that somebody wants, by symbol.
         dims: of what the network computes: no size may be so small that one of these is none.
+        padded: the sizes that a server pads batches to (`allowed_batch_sizes`): there are profiles for each of them.
     """
     ranges: dict[str, Range] = {}
     symbols = symbols_of(inputs)
     for name, is_batch in symbols.items():
         seen = [values[name] for values in observed if values.get(name, 0) > 0]
-        ranges[name] = (given or {}).get(name) or _range(seen, tuple(batch_sizes) if is_batch else (), is_batch)
+        sizes = (*batch_sizes, *padded) if is_batch else ()
+        ranges[name] = (given or {}).get(name) or _range(seen, sizes, is_batch)
     lengths = [name for name, is_batch in symbols.items() if not is_batch and name not in (given or {})]
-    return _cut(_raised(ranges, lengths, [dim for dim in dims if _is_over(dim, ranges)]))
+    batches = [name for name, is_batch in symbols.items() if is_batch and name not in (given or {})]
+    pieces = [dict.fromkeys(batches, piece) for piece in _pieces(padded)] if batches else []
+    raised = _raised(ranges, lengths, [dim for dim in dims if _is_over(dim, ranges)])
+    # Where batches are in pieces, the other sizes are cut into what is left of profiles.
+    rest = _cut(raised, MAX_PROFILES // max(len(pieces), 1), batches if pieces else ())
+    return tuple({**profile, **piece} for piece in pieces or [{}] for profile in rest)
+
+
+def _pieces(padded: Sequence[int]) -> list[Range]:
+    """A range for each size that a server pads batches to, tuned for it; of many sizes for some, with the largest."""
+    sizes = sorted(set(padded))
+    if len(sizes) > MAX_PROFILES:
+        sizes = [sizes[round((step + 1) * len(sizes) / MAX_PROFILES) - 1] for step in range(MAX_PROFILES)]
+    return [Range(before + 1, size, size) for before, size in itertools.pairwise([0, *sizes])]
 
 
 def _is_over(dim: Dim, ranges: Mapping[str, Range]) -> bool:
@@ -102,13 +118,20 @@ def _power_of_two(size: int) -> int:
     return 1 << (size - 1).bit_length()
 
 
-def _cut(ranges: dict[str, Range]) -> tuple[Profile, ...]:
-    """The widest range in geometric pieces, where it is wide: plans for small sizes are others than for large ones."""
-    if not ranges:
-        return ({},)
-    widest = max(ranges, key=lambda name: ranges[name].max / ranges[name].min)
+def _cut(ranges: dict[str, Range], most: int, whole: Sequence[str]) -> tuple[Profile, ...]:
+    """The widest range in geometric pieces, where it is wide: plans for small sizes are others than for large ones.
+
+    Args:
+        ranges: by symbol.
+        most: no more pieces than that.
+        whole: symbols whose ranges are not cut.
+    """
+    names = [name for name in ranges if name not in whole]
+    if not names:
+        return (ranges,)
+    widest = max(names, key=lambda name: ranges[name].max / ranges[name].min)
     low, high = ranges[widest].min, ranges[widest].max
-    count = min(MAX_PROFILES, math.ceil(math.log(max(high / low, 1)) / math.log(WIDE)) or 1)
+    count = min(most, math.ceil(math.log(max(high / low, 1)) / math.log(WIDE)) or 1)
     if count <= 1:
         return (ranges,)
     edges = [round(low * (high / low) ** (step / count)) for step in range(count + 1)]

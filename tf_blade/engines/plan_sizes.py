@@ -1,0 +1,70 @@
+"""For which sizes an engine file's plan was made: the beginning of its section "tensorrt" (see plan.py), read again."""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+
+from tf_blade.engines.plan import LAYOUT_VERSION, PlanTensor, Range
+from tf_blade.errors import EngineFormatError
+
+
+@dataclasses.dataclass(frozen=True)
+class PlanSizes:
+    """What a plan takes.
+
+    Attributes:
+        inputs: of the plan.
+        profiles: for each profile and input the (min, opt, max) of each dimension, or of each value of a shape tensor.
+    """
+
+    inputs: tuple[PlanTensor, ...]
+    profiles: tuple[tuple[tuple[Range, ...], ...], ...]
+
+
+def read_plan_sizes(data: bytes) -> PlanSizes:
+    """The inputs and profiles in a section.
+
+    Raises:
+        EngineFormatError: it is cut off, or of another layout.
+    """
+    reader = _Reader(data)
+    try:
+        (version, _, _, _, _) = reader.take("<IBBII")
+        if version != LAYOUT_VERSION:
+            raise EngineFormatError(f"the plan's section has layout {version}; this reads {LAYOUT_VERSION}")
+        inputs, _ = reader.tensors(), reader.tensors()
+        profiles = tuple(tuple(reader.ranges() for _ in inputs) for _ in range(reader.number()))
+    except (struct.error, UnicodeDecodeError) as error:
+        raise EngineFormatError(f"the plan's section is malformed: {error}") from error
+    return PlanSizes(inputs, profiles)
+
+
+class _Reader:
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at = data, 0
+
+    def take(self, form: str) -> tuple[int, ...]:
+        values = struct.unpack_from(form, self._data, self._at)
+        self._at += struct.calcsize(form)
+        return values
+
+    def number(self) -> int:
+        return self.take("<I")[0]
+
+    def tensors(self) -> tuple[PlanTensor, ...]:
+        return tuple(self._tensor() for _ in range(self.number()))
+
+    def _tensor(self) -> PlanTensor:
+        (length,) = self.take("<H")
+        raw = struct.unpack_from(f"{length}s", self._data, self._at)[0]
+        self._at += length
+        index, dtype, rank, shape_tensor = self.take("<iiBB")
+        return PlanTensor(raw.decode(errors="surrogateescape"), index, dtype, rank, bool(shape_tensor))
+
+    def ranges(self) -> tuple[Range, ...]:
+        found = []
+        for _ in range(self.number()):
+            least, typical, largest = self.take("<qqq")
+            found.append((least, typical, largest))
+        return tuple(found)

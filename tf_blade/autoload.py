@@ -14,14 +14,18 @@ import types
 import warnings
 from collections.abc import Sequence
 
-from tf_blade import runtime
+from tf_blade import pip_libraries, runtime
 from tf_blade.errors import EnvironmentError_
 
 _TENSORFLOW = "tensorflow"
 
 
 def install() -> None:
-    """Loads the library now if TensorFlow is imported, else once it is."""
+    """Loads the library now if TensorFlow is imported, else once it is.
+
+    What the environment says of TensorRT is settled first: TensorFlow's threads may read it later.
+    """
+    pip_libraries.publish()
     if _TENSORFLOW in sys.modules:
         _load()
     elif not any(isinstance(item, _Finder) for item in sys.meta_path):

@@ -23,6 +23,7 @@ from tf_blade.clusters.cut import cut
 from tf_blade.clusters.inside import inside_engines
 from tf_blade.clusters.observed import observed
 from tf_blade.clusters.ranges import GivenRanges, parse_ranges
+from tf_blade.engines.several import check_together
 from tf_blade.engines.signing import read_private_key, sign_engine
 from tf_blade.errors import BuildFailure, StrictModeError, TfBladeError, Unsupported, VerificationError
 from tf_blade.graph.graph import Graph, Node, attach_bodies
@@ -169,6 +170,7 @@ class _Run:
     inside: set[tuple[str, str]] = dataclasses.field(default_factory=set)
     ordered: frozenset[str] = frozenset()
     padded: tuple[int, ...] = ()
+    backends: tuple[Backend, ...] = ()
     ranges: GivenRanges = dataclasses.field(default_factory=GivenRanges)
 
     @contextlib.contextmanager
@@ -199,7 +201,19 @@ class _Run:
                 " optimize the original to make them anew"
             )
 
+    def choose_backends(self) -> None:
+        """The backends that are wanted, without those that are not installed.
+
+        Raises:
+            EnvironmentError_: none is left.
+        """
+        self.backends, missing = registry.usable(self.settings.backends)
+        for name, reason in missing.items():
+            self.report.notes.append(f"the backend {name} was left out: {reason}")
+            _log.warning("tf_blade: %s", self.report.notes[-1])
+
     def read(self, model: SavedModel, selection: Selection) -> Bodies:
+        self.choose_backends()
         self.ranges = given_ranges(model, self.settings)
         bodies = read_bodies(model, selection)
         self.graphs = bodies.graphs
@@ -223,16 +237,15 @@ class _Run:
         with self.phase(Phase.SHAPES, len(names)):
             for name in self.each(names):
                 infer_shapes(self.graphs[name], examiner, shapes_by_tensorflow)
-        backends = registry.get_backends(self.settings.backends)
         with self.phase(Phase.SUPPORT, len(names)):
-            verdicts = {name: examine(self.graphs[name], backends, effects) for name in self.each(names)}
+            verdicts = {name: examine(self.graphs[name], self.backends, effects) for name in self.each(names)}
         with self.phase(Phase.CLUSTERS, len(names)):
             found = {name: find_clusters(self.graphs[name], verdicts[name], self.settings) for name in self.each(names)}
             for name in self.inside_engines(model, found, removed):
                 del found[name], verdicts[name]
             self.record(verdicts, found)
         with self.phase(Phase.BUILD, sum(len(item.clusters) for item in found.values())):
-            cuts, engines = self.build(found, backends)
+            cuts, engines = self.build(found)
         with self.phase(Phase.REWRITE):
             return self.rewrite(model, bodies, removed, cuts, engines)
 
@@ -255,7 +268,7 @@ class _Run:
         return inside_engines(self.graphs, clustered, callers=callers(model), removed=removed)
 
     def build(
-        self, found: Mapping[str, Clustering], backends: Sequence[Backend]
+        self, found: Mapping[str, Clustering]
     ) -> tuple[dict[str, ClusterGraph], dict[str, tuple[BuiltEngine, ...]]]:
         """Cut-out clusters and their engines, by cluster name; clusters that nobody could build are left out."""
         cuts: dict[str, ClusterGraph] = {}
@@ -264,7 +277,7 @@ class _Run:
             for cluster in clustering.clusters:
                 self.progress.step(cluster.name)
                 piece = self.sized(cut(cluster, self.settings), self.graphs[function])
-                built = tuple(self.signed(engine) for engine in self.build_all(piece, backends))
+                built = tuple(self.signed(engine) for engine in self.build_all(piece))
                 _log_engine(cluster, built[0] if built else None)
                 if built:
                     cuts[cluster.name], engines[cluster.name] = piece, built
@@ -301,17 +314,19 @@ class _Run:
         totals.nodes_in_engines = len(self.inside)
         totals.nominal_flops_in_engines += item.nominal_flops
 
-    def build_all(self, piece: ClusterGraph, backends: Sequence[Backend]) -> list[BuiltEngine]:
+    def build_all(self, piece: ClusterGraph) -> list[BuiltEngine]:
         """The engine of the first backend that can build one; where it takes some calls only, the next one's too."""
-        names = [backend.name for backend in backends]
+        names = [backend.name for backend in self.backends]
         built: list[BuiltEngine] = []
-        for backend in backends[names.index(piece.cluster.backend) :]:
+        for backend in self.backends[names.index(piece.cluster.backend) :]:
             if built and not built[-1].partial:
                 break
             if backend.name != piece.cluster.backend and not _takes_all(backend, piece):
                 continue
             try:
-                built.append(backend.build(piece, self.settings))
+                engine = backend.build(piece, self.settings)
+                check_together(built, engine)
+                built.append(engine)
                 continue
             except BuildFailure as failure:
                 reason = failure.reason

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from tf_blade.errors import Unsupported
 from tf_blade.graph.graph import Graph, Node, Tensor
@@ -110,4 +110,13 @@ class Backend(Protocol):
         Raises:
             BuildFailure: it cannot be done; says why.
         """
+        ...
+
+
+@runtime_checkable
+class MayBeMissing(Protocol):
+    """A backend that builds with something that need not be installed."""
+
+    def missing(self) -> str:
+        """Why the backend can build nothing here, and what to install; "" when it can."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import tempfile
 from pathlib import Path
@@ -18,9 +19,17 @@ from tensorflow.core.protobuf import saved_model_pb2
 import tf_blade
 from tests.saved_model import models, workshop
 from tf_blade import runtime
-from tf_blade.engines.format import read_engine, write_engine
+from tf_blade.backends import registry
+from tf_blade.dtypes import DType
+from tf_blade.engines.format import EngineFile, read_engine, write_engine
+from tf_blade.engines.signature import EngineInput, EngineOutput, EngineSignature
 from tf_blade.engines.signing import key_name, public_bytes
+from tf_blade.graph.graph import Tensor
+from tf_blade.report.report import Report
 from tf_blade.saved_model.portable import engines_attribute
+from tf_blade.settings import Settings
+from tf_blade.stages import BuiltEngine, ClusterGraph
+from tf_blade.symbolic import DimProgram
 
 _KEY = Ed25519PrivateKey.from_private_bytes(bytes([9]) * 32)
 _NARROW = (2, 3)  # batches that the first engines take
@@ -85,6 +94,67 @@ class SeveralEnginesTest(parameterized.TestCase):
         runs = np.subtract(_runs(), before)
         self.assertGreater(min(runs), 0)
         self.assertEqual(sum(runs), found.engine_runs)
+
+
+class _Written(workshop.NoEngine):
+    """Writes engine files that no runtime loads; they take what the cluster does, or as the outputs' types say else."""
+
+    def __init__(self, name: str, dtype: DType | None = None) -> None:
+        self.name, self._dtype = name, dtype
+
+    def build(self, cluster: ClusterGraph, settings: Settings) -> BuiltEngine:
+        del settings
+        inputs = [EngineInput(f"i{n}", *_type(node.outputs[0])) for n, node in enumerate(cluster.graph.inputs)]
+        outputs = [EngineOutput(f"o{n}", *_type(item.tensor)) for n, item in enumerate(cluster.graph.outputs)]
+        if self._dtype is not None:
+            outputs[-1] = dataclasses.replace(outputs[-1], dtype=int(self._dtype))
+        file = EngineFile(
+            backend=self.name,
+            backend_version="1",
+            signature=EngineSignature((), tuple(inputs), tuple(outputs)),
+            cluster_hash=bytes(32),
+            sections={},
+        )
+        return BuiltEngine(self.name, write_engine(file), 0.0, partial=True)
+
+
+def _type(tensor: Tensor) -> tuple[int, tuple[DimProgram, ...]]:
+    return int(DType.FLOAT if tensor.dtype == DType.RESOURCE else tensor.dtype), ((("const", 1),),) * 2
+
+
+class SignaturesTest(absltest.TestCase):
+    """Engines of one op take and give the same: one that does not is left out, and the report says why."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        for name, dtype in (("one", None), ("other", DType.INT32), ("same", None)):
+            registry.register(name, functools.partial(_Written, name, dtype))
+            self.addCleanup(registry.unregister, name)
+        workshop.register()
+
+    def optimize(self, *backends: str) -> tuple[Report, list[list[str]]]:
+        """The report, and the backends whose engines each op holds."""
+        folder = Path(self.create_tempdir().full_path)
+        models.shared(folder / "src")
+        options: dict[str, Any] = {"warmup": False, "verify": False, **workshop.EAGER}
+        report = tf_blade.optimize_saved_model(folder / "src", folder / "dst", backends=backends, **options)
+        ops = tf_blade.inspect_saved_model(folder / "dst").engine_ops
+        return report, [[engine.backend for engine in item.engines] for item in ops]
+
+    def test_one_that_gives_another_type_is_left_out(self) -> None:
+        report, backends = self.optimize("one", "other", "same")
+        self.assertNotEmpty(backends)
+        self.assertEqual([["one", "same"]] * len(backends), backends)
+        self.assertEqual({"one, then same"}, {item.backend for item in report.clusters})
+        self.assertEqual({"other"}, {item.backend for item in report.build_failures})
+        self.assertLen(report.build_failures, len(report.clusters))
+        wanted = r"cannot stand behind one's, .*: output 0 has dtype 1 and rank 2 against dtype 3 and rank 2"
+        self.assertRegex(report.build_failures[0].reason, wanted)
+
+    def test_one_that_cannot_be_read_is_left_out(self) -> None:
+        report, backends = self.optimize("one", "no_engine")
+        self.assertEqual([["one"]] * len(backends), backends)
+        self.assertStartsWith(report.build_failures[0].reason, "the engine cannot stand behind one's: ")
 
 
 if __name__ == "__main__":

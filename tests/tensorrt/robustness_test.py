@@ -14,6 +14,8 @@ import tensorflow as tf
 from absl.testing import absltest, parameterized
 
 import tf_blade
+from tests.cli import kit
+from tests.saved_model import workshop
 from tf_blade.backends.tensorrt import library, process
 from tf_blade.errors import EnvironmentError_
 from tf_blade.report.report import Report
@@ -73,25 +75,41 @@ class RobustnessTest(parameterized.TestCase):
         report = self.optimize("tensorrt", "disc")
         self.assertEqual(["tensorrt, then disc"], [item.backend for item in report.clusters], report.to_text())
 
+    def refused(self, *backends: str) -> str:
+        """The error of an optimization that must write nothing."""
+        before = workshop.digest(self.folder)
+        with self.assertRaises(EnvironmentError_) as caught:
+            self.optimize(*backends)
+        self.assertEqual(before, workshop.digest(self.folder))
+        return str(caught.exception)
+
     def test_no_tensorrt(self) -> None:
+        """Who asks for it, and for nothing else, is told what to install."""
+        why = f"tensorrt is not installed; {library.HOW_TO_INSTALL}"
         with mock.patch.dict(os.environ, {library.FLAVOR_VARIABLE: library.TENSORRT}):
-            report = self.optimize("tensorrt")
-        self.assertEqual(0, report.totals.engines)
-        self.assertRegex(report.to_text(), "tensorrt is not installed; pip install")
+            self.assertEqual(f"the backend tensorrt cannot be used: {why}", self.refused("tensorrt"))
+            found = kit.call("optimize", self.folder / "original", self.folder / "new", "--backends=tensorrt")
+            self.assertEqual((1, f"tf-blade: the backend tensorrt cannot be used: {why}\n"), (found.status, found.err))
+        self.assertFalse((self.folder / "new").exists())
 
     def test_another_backend_where_there_is_no_tensorrt(self) -> None:
-        with mock.patch.dict(os.environ, {library.FLAVOR_VARIABLE: library.TENSORRT}):
+        with (
+            mock.patch.dict(os.environ, {library.FLAVOR_VARIABLE: library.TENSORRT}),
+            self.assertLogs("tf_blade.pipeline", "WARNING") as logs,
+        ):
             report = self.optimize("tensorrt", "disc")
         self.assertEqual(["disc"], [item.backend for item in report.clusters])
+        note = f"the backend tensorrt was left out: tensorrt is not installed; {library.HOW_TO_INSTALL}"
+        self.assertEqual([note], report.notes)
+        self.assertEqual([f"WARNING:tf_blade.pipeline:tf_blade: {note}"], logs.output)
+        self.assertNotIn("not installed", "".join(group.reason for group in report.refusal_groups()))
 
     def test_a_tensorrt_that_is_too_old(self) -> None:
         old = types.ModuleType("tensorrt")
         old.__dict__["__version__"] = "8.6.1"
         patched = {library.FLAVOR_VARIABLE: library.TENSORRT}
         with mock.patch.dict(sys.modules, {"tensorrt": old}), mock.patch.dict(os.environ, patched):
-            report = self.optimize("tensorrt")
-        self.assertEqual(0, report.totals.engines)
-        self.assertIn("tensorrt 8.6.1 is too old: 10.3 or later", report.to_text())
+            self.assertIn("tensorrt 8.6.1 is too old: 10.3 or later", self.refused("tensorrt"))
 
     def test_a_flavor_that_does_not_exist(self) -> None:
         with (

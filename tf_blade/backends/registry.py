@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 
-from tf_blade.errors import TfBladeError
-from tf_blade.stages import Backend
+from tf_blade.errors import EnvironmentError_, TfBladeError
+from tf_blade.stages import Backend, MayBeMissing
 
 # Module and class, imported when the backend is asked for.
 _CLASSES: dict[str, tuple[str, str]] = {
@@ -52,3 +52,18 @@ def get_backends(names: Sequence[str]) -> tuple[Backend, ...]:
     if len(set(names)) != len(names):
         raise TfBladeError(f"a backend is named twice: {', '.join(names)}")
     return tuple(get_backend(name) for name in names)
+
+
+def usable(names: Sequence[str]) -> tuple[tuple[Backend, ...], dict[str, str]]:
+    """Those of the backends of these names that can build here, in order; and why the others cannot.
+
+    Raises:
+        EnvironmentError_: none can.
+        TfBladeError: a name is unknown, or comes twice.
+    """
+    backends = get_backends(names)
+    reasons = {item.name: item.missing() for item in backends if isinstance(item, MayBeMissing)}
+    missing = {name: reason for name, reason in reasons.items() if reason}
+    if missing and len(missing) == len(backends):
+        raise EnvironmentError_("; ".join(f"the backend {name} cannot be used: {why}" for name, why in missing.items()))
+    return tuple(item for item in backends if item.name not in missing), missing

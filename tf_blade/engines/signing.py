@@ -15,6 +15,8 @@ from tf_blade.errors import EnvironmentError_, SigningError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+# The extra `sign` of pyproject.toml, for whoever has installed from a checkout.
+HOW_TO_INSTALL = "pip install 'cryptography>=42,<51'"
 _CONTEXT = b"tf_blade engine signature 1\n"
 
 
@@ -30,7 +32,7 @@ def read_private_key(path: str | Path) -> Ed25519PrivateKey:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
     except ImportError as error:
-        raise EnvironmentError_("signing takes the package cryptography: pip install 'tf-blade[sign]'") from error
+        raise EnvironmentError_(f"signing takes the package cryptography: {HOW_TO_INSTALL}") from error
     try:
         key = load_pem_private_key(Path(path).read_bytes(), password=None)
     except OSError as error:

@@ -1,6 +1,6 @@
 """TensorRT as a backend: examines nodes by running their rules, builds plans in processes of their own.
 
-It is optional. Without a TensorRT it refuses every node, with the reason; nothing else is different.
+It is optional: without a TensorRT it says so, and is left out where other backends are wanted too.
 """
 
 from __future__ import annotations
@@ -48,6 +48,14 @@ class TensorrtBackend:
     @property
     def name(self) -> str:
         return "tensorrt"
+
+    def missing(self) -> str:
+        """Why there is no TensorRT to build with, and what to install; "" when there is one."""
+        try:
+            self._ready()
+        except Unsupported as error:
+            return error.reason
+        return ""
 
     def examine(self, node: Node) -> Dim:
         """Estimated FLOPs of a node that TensorRT can take.

@@ -22,7 +22,11 @@ _LIBRARIES = {TENSORRT: ("tensorrt_libs",), TENSORRT_RTX: ("tensorrt_rtx_libs",)
 # Strong typing, INT64 and the layers that rules use are there from these on.
 _OLDEST = {TENSORRT: (10, 3), TENSORRT_RTX: (1, 0)}
 FLAVOR_VARIABLE = "TF_BLADE_TENSORRT"
-HOW_TO_INSTALL = "pip install 'tf-blade[tensorrt-rtx]' (or NVIDIA's tensorrt); see docs/tensorrt.md"
+# The extra `tensorrt-rtx` of pyproject.toml, for whoever has installed from a checkout.
+HOW_TO_INSTALL = (
+    "pip install 'tensorrt_rtx_cu12_bindings>=1.7.1,<2' 'tensorrt_rtx_cu12_libs>=1.7.1,<2' (or NVIDIA's tensorrt); "
+    "see docs/tensorrt.md"
+)
 _log = observe.logger("tensorrt")
 
 _DTYPES = {

@@ -186,11 +186,16 @@ def mod(a: Dim, b: Dim) -> Dim:
 
 
 def maximum(a: Dim, b: Dim) -> Dim:
-    return max(a, b) if isinstance(a, int) and isinstance(b, int) else simplify(sympy.Max(a, b))
+    return max(a, b) if isinstance(a, int) and isinstance(b, int) else _extreme(sympy.Max, a, b)
 
 
 def minimum(a: Dim, b: Dim) -> Dim:
-    return min(a, b) if isinstance(a, int) and isinstance(b, int) else simplify(sympy.Min(a, b))
+    return min(a, b) if isinstance(a, int) and isinstance(b, int) else _extreme(sympy.Min, a, b)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _extreme(function: Any, a: Dim, b: Dim) -> Dim:
+    return simplify(function(a, b))
 
 
 def broadcast_dim(a: Dim, b: Dim) -> Dim:

@@ -184,7 +184,11 @@ def read(case: OpCase) -> tuple[Callable[..., Any], Graph]:
     """The same with shapes on the arguments alone."""
     specs = [tf.TensorSpec([d if isinstance(d, int) else None for d in arg.shape], arg.dtype) for arg in case.inputs]
     concrete = tf.function(case.fn, autograph=False).get_concrete_function(*specs)
-    graph = graph_of(concrete, case.name)
+    return concrete, with_arguments(graph_of(concrete, case.name), case)
+
+
+def with_arguments(graph: Graph, case: OpCase) -> Graph:
+    """The row's graph with its arguments' shapes and known contents."""
     for position, (node, arg) in enumerate(zip(graph.inputs, case.inputs, strict=False)):
         tensor = node.outputs[0]
         tensor.shape = tuple(d if isinstance(d, int) else symbolic.symbol(d) for d in arg.shape)
@@ -193,7 +197,7 @@ def read(case: OpCase) -> tuple[Callable[..., Any], Graph]:
             for flat, index in enumerate(np.ndindex(*content.shape)):
                 content[index] = symbolic.value_symbol(f"v{position}_{flat}")
             tensor.value = content
-    return concrete, graph
+    return graph
 
 
 def infer(graph: Graph) -> None:

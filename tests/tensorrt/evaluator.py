@@ -7,6 +7,7 @@ attribute, is found out.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -81,20 +82,35 @@ def numpy_type(trt: Any, dtype: Any) -> np.dtype:
     return np.dtype(ml_dtypes.bfloat16) if dtype == trt.bfloat16 else np.dtype(trt.nptype(dtype))
 
 
-def evaluate(trt: Any, network: Any, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The network's outputs by name.
+@dataclasses.dataclass(frozen=True)
+class _Step:
+    """A layer as its own class, and the names, types and dimensions of what it is connected to."""
 
-    Raises:
-        EvaluationError: a layer cannot take its operands' sizes.
-    """
-    values: dict[str, np.ndarray] = {}
-    for index in range(network.num_inputs):
-        tensor = network.get_input(index)
-        values[tensor.name] = _fed(trt, tensor, feeds)
-    for index in _order(network):
-        _evaluate_layer(trt, network.get_layer(index), values)
-    outputs = [network.get_output(index).name for index in range(network.num_outputs)]
-    return {name: values[name] for name in outputs}
+    kind: str
+    item: Any
+    operands: tuple[str | None, ...]
+    results: tuple[tuple[str, np.dtype, tuple[int, ...]], ...]
+
+
+class Walk:
+    """A network, read once, to be computed for any number of feeds."""
+
+    def __init__(self, trt: Any, network: Any) -> None:
+        self._trt = trt
+        self._inputs = [network.get_input(index) for index in range(network.num_inputs)]
+        self._outputs = [network.get_output(index).name for index in range(network.num_outputs)]
+        self._steps = [_step(trt, network.get_layer(index)) for index in _order(network)]
+
+    def __call__(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The network's outputs by name.
+
+        Raises:
+            EvaluationError: a layer cannot take its operands' sizes.
+        """
+        values = {tensor.name: _fed(self._trt, tensor, feeds) for tensor in self._inputs}
+        for step in self._steps:
+            _evaluate_layer(self._trt, step, values)
+        return {name: values[name] for name in self._outputs}
 
 
 def _fed(trt: Any, tensor: Any, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -136,20 +152,27 @@ def _order(network: Any) -> list[int]:
     return list(order)
 
 
-def _evaluate_layer(trt: Any, item: Any, values: dict[str, np.ndarray]) -> None:
+def _step(trt: Any, item: Any) -> _Step:
     kind = str(item.type).rpartition(".")[2]
     tensors = [item.get_input(index) for index in range(item.num_inputs)]
-    operands = [None if tensor is None else values[tensor.name] for tensor in tensors]
     outputs = [item.get_output(index) for index in range(item.num_outputs)]
     item.__class__ = getattr(trt, _CLASSES[kind])
+    return _Step(
+        kind,
+        item,
+        tuple(None if tensor is None else tensor.name for tensor in tensors),
+        tuple((tensor.name, numpy_type(trt, tensor.dtype), tuple(tensor.shape)) for tensor in outputs),
+    )
+
+
+def _evaluate_layer(trt: Any, step: _Step, values: dict[str, np.ndarray]) -> None:
+    operands = [None if name is None else values[name] for name in step.operands]
     with np.errstate(all="ignore"):
-        results = LAYERS[kind](Context(trt, item, operands))
+        results = LAYERS[step.kind](Context(trt, step.item, operands))
     results = results if isinstance(results, tuple) else (results,)
-    for tensor, result in zip(outputs, results, strict=True):
-        declared = numpy_type(trt, tensor.dtype)
+    for (name, declared, shape), result in zip(step.results, results, strict=True):
         if result.dtype != declared:
-            raise AssertionError(f"{item.name} ({kind}) gave {result.dtype}, TensorRT says {declared}")
-        shape = tuple(tensor.shape)
+            raise AssertionError(f"{step.item.name} ({step.kind}) gave {result.dtype}, TensorRT says {declared}")
         if len(shape) != result.ndim or any(d not in (-1, n) for d, n in zip(shape, result.shape, strict=True)):
-            raise EvaluationError(f"{item.name} ({kind}) gave {result.shape}, TensorRT says {shape}")
-        values[tensor.name] = result
+            raise EvaluationError(f"{step.item.name} ({step.kind}) gave {result.shape}, TensorRT says {shape}")
+        values[name] = result

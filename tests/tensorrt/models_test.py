@@ -50,7 +50,7 @@ class ModelsTest(parameterized.TestCase):
         frozen, graph = _frozen(name, signature)
         converted = kit.converter().convert(graph, frozenset(), precision=PRECISIONS[precision])
         arrays = [np.asarray(feeds[argument.name.partition(":")[0]]) for argument in frozen.inputs]
-        results = kit.run(converted, arrays)
+        results = kit.Run(converted)(arrays)
         wanted = harness.flatten(frozen(*map(tf.constant, arrays)))
         self.assertLen(results, len(wanted))
         for index, (result, array) in enumerate(zip(results, wanted, strict=True)):

@@ -34,7 +34,7 @@ class PrecisionTest(parameterized.TestCase):
         converted = kit.converter().convert(graph, kit.weights_of(graph, CASE), precision=PRECISIONS[precision])
         rng = np.random.default_rng(0)
         arrays = [arg.fill(rng, {"n": 5}) for arg in CASE.inputs]
-        (result,) = kit.run(converted, arrays)
+        (result,) = kit.Run(converted)(arrays)
         (wanted,) = harness.flatten(traced(*map(tf.constant, arrays)))
         self.assertEqual(np.float32, result.dtype)
         harness.assert_close(result, wanted, tolerance, precision)

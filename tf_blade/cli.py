@@ -119,6 +119,11 @@ def _add_verify(commands: Any) -> None:
     parser.add_argument(
         "--rtol", type=float, default=1e-4, help="tolerance, relative to the largest magnitude (%(default)s)"
     )
+    parser.add_argument(
+        "--require-engines",
+        action="store_true",
+        help="fail where engines served no call of a cluster, or none was called",
+    )
     parser.set_defaults(run=_verify)
 
 
@@ -185,6 +190,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         sample_inputs=_read_inputs(arguments.inputs, arguments.src),
         rtol=arguments.rtol,
         seed=arguments.seed,
+        require_engines=arguments.require_engines,
     )
     print(result.to_json() if arguments.json else result.to_text())
     return EXIT_OK if result.ok else EXIT_ERROR

@@ -93,6 +93,10 @@ class DType(enum.IntEnum):
         """Bytes of one element."""
         return int(self.numpy.itemsize)
 
+    def __repr__(self) -> str:
+        """As messages spell it: shapes and types that are printed as a whole are meant for people."""
+        return self.name.lower()
+
     @property
     def is_ref(self) -> bool:
         """Whether it is a reference to a TF1 variable."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tf_blade.report.report import Report
 from tf_blade.saved_model.engines import engine_reports
 from tf_blade.saved_model.model import read_saved_model
 from tf_blade.saved_model.portable import ENGINE_OP
+from tf_blade.saved_model.signatures import SignatureReport, signature_reports
 from tf_blade.settings import Settings
 
 
@@ -26,11 +28,13 @@ class Inspection:
         engine_ops: the engine ops it has; empty when it was not optimized.
         plan: what an optimization would do with what is not in engines: the clusters (without engines), and why nodes
             would stay TensorFlow.
+        signatures: by name.
     """
 
     path: str
     engine_ops: tuple[EngineOpReport, ...]
     plan: Report
+    signatures: Mapping[str, SignatureReport] = dataclasses.field(default_factory=dict)
 
     @property
     def optimized(self) -> bool:
@@ -46,6 +50,7 @@ class Inspection:
         result: dict[str, Any] = {
             "path": self.path,
             "optimized": self.optimized,
+            "signatures": {name: dataclasses.asdict(item) for name, item in self.signatures.items()},
             "engine_ops": [dataclasses.asdict(item) for item in self.engine_ops],
             "plan": self.plan.to_dict(),
         }
@@ -54,6 +59,7 @@ class Inspection:
     def to_text(self) -> str:
         """What a person wants to know, in lines."""
         lines = [f"{self.path}: {self._summary()}"]
+        lines += text.section("signatures", [line for name, x in self.signatures.items() for line in x.lines(name)])
         if self.optimized:
             lines += text.section("engines", [line for item in self.engine_ops for line in engine_op_lines(item)])
             lines += text.section("an optimization would add", self._planned())
@@ -76,11 +82,11 @@ class Inspection:
         clusters, totals = self.plan.clusters, self.plan.totals
         nodes = sum(item.nodes for item in clusters)
         flops = sum(item.nominal_flops for item in clusters)
-        share = f" ({flops / totals.nominal_flops:.1%})" if totals.nominal_flops else ""
-        return [
-            f"{text.count(len(clusters), 'cluster', 'clusters')} of {nodes} of {totals.nodes} nodes,"
-            f" {text.flops(flops)} of {text.flops(totals.nominal_flops)} estimated FLOPs{share}"
-        ]
+        work = "no floating-point work"
+        if totals.nominal_flops:
+            share = f"{flops / totals.nominal_flops:.1%}"
+            work = f"{text.flops(flops)} of {text.flops(totals.nominal_flops)} estimated FLOPs ({share})"
+        return [f"{text.count(len(clusters), 'cluster', 'clusters')} of {nodes} of {totals.nodes} nodes, {work}"]
 
 
 def inspect(path: Path, settings: Settings) -> Inspection:
@@ -97,4 +103,4 @@ def inspect(path: Path, settings: Settings) -> Inspection:
     plan.refusals = [
         item for item in plan.refusals if item.op != ENGINE_OP and (item.function, item.node) not in engines
     ]
-    return Inspection(str(path), present, plan)
+    return Inspection(str(path), present, plan, signature_reports(model))

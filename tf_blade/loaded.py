@@ -71,30 +71,38 @@ class LoadedModel:
             wanted, given = (", ".join(sorted(names)) or "none" for names in (specs, inputs))
             raise InvalidInputError(f"signature {signature!r} takes the inputs {wanted}; given are {given}")
         for name, value in inputs.items():
-            check_fits(specs[name], np.asarray(value), signature)
+            check_fits(specs[name], value, signature)
         _, keywords = self.function(signature).structured_input_signature
         return {name: tf.constant(value, dtype=keywords[name].dtype) for name, value in inputs.items()}
 
 
-def check_fits(spec: InputSpec, value: np.ndarray, signature: str) -> None:
-    """Checks that an array can be given to an input.
+def check_fits(spec: InputSpec, given: Any, signature: str) -> None:
+    """Checks that an array, or nested lists, can be given to an input.
 
     Raises:
-        InvalidInputError: its type or its shape is another.
+        InvalidInputError: the type or the shape is another. Lists have no type of their own, only a kind.
     """
+    value = np.asarray(given)
     wanted = "[?]" if spec.shape is None else str(["?" if dim is None else dim for dim in spec.shape]).replace("'", "")
     kind = "string" if spec.dtype.kind == "O" else spec.dtype.name
     fits = spec.shape is None or (
         len(spec.shape) == value.ndim
         and all(dim is None or dim == size for dim, size in zip(spec.shape, value.shape, strict=True))
     )
-    if spec.dtype.kind == "O":
-        same_type = value.dtype.kind in "OSU"
-    else:
-        same_type = value.dtype == spec.dtype or bool(np.can_cast(value.dtype, spec.dtype, casting="same_kind"))
-    if not fits or not same_type:
-        given = f"{value.dtype}{list(value.shape)}"
-        raise InvalidInputError(f"input {spec.name!r} of signature {signature!r} is {kind}{wanted}; given is {given}")
+    if not fits or not _same_type(spec.dtype, value.dtype, typed=isinstance(given, (np.ndarray, np.generic))):
+        shown = f"{value.dtype}{list(value.shape)}"
+        raise InvalidInputError(f"input {spec.name!r} of signature {signature!r} is {kind}{wanted}; given is {shown}")
+
+
+def _same_type(wanted: np.dtype, given: np.dtype, *, typed: bool) -> bool:
+    """Whether values are of the type wanted; where they have none of their own (lists), of its kind.
+
+    So it is for types that files of arrays do not know (bfloat16, NumPy's kind V): they are given as float32.
+    """
+    if wanted.kind == "O":
+        return given.kind in "OSU"
+    loose = not typed or wanted.kind == "V"
+    return given == wanted or (loose and bool(np.can_cast(given, wanted, casting="same_kind")))
 
 
 def first_line(error: Exception) -> str:

@@ -35,7 +35,16 @@ from tf_blade.passes.inline import inline_calls
 from tf_blade.passes.relax_control import relax_control
 from tf_blade.progress import Progress, SilentProgress
 from tf_blade.report import text
-from tf_blade.report.report import PLUMBING, ClusterReport, FailureReport, PhaseReport, RefusalReport, Report
+from tf_blade.report.engines import NOT_BUILT_FOR_TENSORRT
+from tf_blade.report.report import (
+    PLUMBING,
+    ClusterReport,
+    FailureReport,
+    PhaseReport,
+    RefusalReport,
+    Report,
+    WrittenReport,
+)
 from tf_blade.rewrite.ends import end_after_effects, end_after_reads
 from tf_blade.rewrite.replace import ENGINE_OP, Replacement, replace_clusters
 from tf_blade.saved_model.bodies import MAIN, Bodies, make_edit, read_bodies
@@ -121,7 +130,8 @@ def optimize(
             if settings.warmup or settings.serving:
                 with run.phase(Phase.BUNDLE):
                     run.report.notes += write_bundle(settings, folder, dst, sample_inputs)
-        run.report.target = str(dst)
+            written = _written(folder, run.report.totals.engines > 0, settings)
+        run.report.target, run.report.written = str(dst), written
     return run.report
 
 
@@ -282,6 +292,10 @@ class _Run:
                 if built:
                     cuts[cluster.name], engines[cluster.name] = piece, built
                     self.record_engines(function, cluster, built)
+        if any(item.backend == "tensorrt" for made in engines.values() for item in made) and runtime.lacks_backend(
+            "tensorrt"
+        ):
+            self.report.notes.append(f"TensorRT's plans do not run in this process: {NOT_BUILT_FOR_TENSORRT}")
         self.report.notes += [
             f"the range of {name} reached no cluster: no size in one follows from it" for name in self.ranges.unused()
         ]
@@ -412,6 +426,11 @@ class _Run:
             self.report.notes.append(f"{name} was not verified: {reason}")
         for reason, count in result.fallbacks.items():
             self.report.notes.append(f"{count} of {result.calls} calls of engines fell back in verification: {reason}")
+
+
+def _written(folder: Path, engines: bool, settings: Settings) -> WrittenReport:
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return WrittenReport(size, settings.portable, engines)
 
 
 def _log_engine(cluster: Cluster, engine: BuiltEngine | None) -> None:

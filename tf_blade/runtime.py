@@ -143,6 +143,18 @@ def check_engine(data: bytes) -> str | None:
     return _take_text(_library().tf_blade_check_engine(data, len(data)))
 
 
+def lacks_backend(name: str) -> bool:
+    """Whether the op library was built without the part that runs a backend's engines, and refuses all of them."""
+    # Imported when it is needed: importing the package is quick.
+    from tf_blade.engines.format import EngineFile, write_engine
+    from tf_blade.engines.signature import EngineSignature
+
+    # An engine without content: a library that knows the backend has another reason to refuse it.
+    signature = EngineSignature((), (), ())
+    empty = EngineFile(backend=name, backend_version="", signature=signature, cluster_hash=bytes(32), sections={})
+    return (check_engine(write_engine(empty)) or "").startswith("backend: ")
+
+
 def engine_signers(data: bytes) -> dict[str, bool]:
     """The keys that signed an engine file ("ed25519:" and hexadecimal), and whether each one's signature is right."""
     lines = (_take_text(_library().tf_blade_engine_signers(data, len(data))) or "").splitlines()

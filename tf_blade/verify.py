@@ -64,6 +64,8 @@ class Verification:
         calls: calls of engine ops during the comparison.
         engine_runs: those of them that an engine served.
         fallbacks: the others, by reason.
+        unserved: the clusters all of whose calls fell back.
+        require_engines: whether `ok` asks for engines too: that some were called, and that none is unserved.
     """
 
     errors: tuple[OutputError, ...]
@@ -71,10 +73,17 @@ class Verification:
     calls: int = 0
     engine_runs: int = 0
     fallbacks: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    unserved: tuple[str, ...] = ()
+    require_engines: bool = False
 
     @property
     def ok(self) -> bool:
-        return all(item.ok for item in self.errors)
+        return all(item.ok for item in self.errors) and not self.lacks_engines
+
+    @property
+    def lacks_engines(self) -> bool:
+        """Whether engines are required, and one served no call, or none was called at all."""
+        return self.require_engines and (not self.calls or bool(self.unserved))
 
     @property
     def max_error(self) -> float:
@@ -96,7 +105,12 @@ class Verification:
             "ok": self.ok,
             "max_error": _finite(self.max_error),
             "inconclusive": dict(self.inconclusive),
-            "engine_ops": {"calls": self.calls, "engine_runs": self.engine_runs, "fallbacks": dict(self.fallbacks)},
+            "engine_ops": {
+                "calls": self.calls,
+                "engine_runs": self.engine_runs,
+                "fallbacks": dict(self.fallbacks),
+                "unserved": list(self.unserved),
+            },
             "errors": errors,
         }
         return json.dumps(result, indent=2)
@@ -117,6 +131,9 @@ class Verification:
         lines = text.table(("signature", "output", "", "largest error", "at", ""), rows, right=(3,))
         lines += [f"{name} was not compared: {reason}" for name, reason in self.inconclusive.items()]
         lines += EngineCalls(self.calls, self.engine_runs, self.fallbacks).lines()
+        if self.lacks_engines:
+            named = f"engines served no call of {', '.join(self.unserved)}"
+            lines.append(f"WRONG: engines are required, and {named if self.calls else 'no engine op was called'}")
         return "\n".join(lines) or "nothing to compare"
 
 
@@ -132,6 +149,7 @@ def verify_saved_model(
     sample_inputs: Mapping[str, Sequence[Sample]] | None = None,
     rtol: float = 1e-4,
     seed: int = 0,
+    require_engines: bool = False,
 ) -> Verification:
     """Runs both models on the same inputs and compares every output; a portable model is run twice, the second time as
     TensorFlow without the op library would run it.
@@ -144,6 +162,7 @@ def verify_saved_model(
         rtol: tolerance of float outputs, relative to the output's largest magnitude; float16 and bfloat16 outputs are
             given what their precision needs. Everything else must be equal.
         seed: of the random inputs.
+        require_engines: whether an engine that served no call is an error, whatever the results.
 
     Raises:
         InvalidSavedModelError: one of the models cannot be loaded.
@@ -175,6 +194,8 @@ def verify_saved_model(
         calls=served.calls,
         engine_runs=served.engine_runs,
         fallbacks=served.fallbacks,
+        unserved=served.unserved(),
+        require_engines=require_engines,
     )
     _log.info("%d outputs compared, largest error %.1e", len(errors), result.max_error)
     return result

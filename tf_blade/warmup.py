@@ -258,7 +258,7 @@ def _checked(signature: str, sample: Sample, specs: Sequence[InputSpec]) -> dict
         wanted, given = (", ".join(sorted(names)) or "none" for names in (by_name, sample))
         raise InvalidInputError(f"signature {signature!r} takes the inputs {wanted}; given are {given}")
     for name, value in sample.items():
-        check_fits(by_name[name], np.asarray(value), signature)
+        check_fits(by_name[name], value, signature)
     return {name: np.asarray(value, by_name[name].dtype) for name, value in sample.items()}
 
 

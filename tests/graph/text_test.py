@@ -124,6 +124,10 @@ class ShortTest(absltest.TestCase):
         with self.assertRaisesRegex(GraphSyntaxError, "full=True"):
             parse_graph(text)
 
+    def test_types_have_names(self) -> None:
+        """Also where a message prints whole shapes and lists of types."""
+        self.assertEqual("[float, int64_ref] float", f"{[DType.FLOAT, DType.INT64_REF]} {DType.FLOAT!r}")
+
     def test_neighbourhood(self) -> None:
         graph = Graph()
         x = graph.add_input("x", DType.FLOAT, (4,))

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable
 
 from absl.testing import absltest, parameterized
 
 from tests.engines import example
-from tf_blade import symbolic
+from tf_blade import runtime, symbolic
 from tf_blade.engines.format import content_hash, write_engine
-from tf_blade.report.engines import EngineOpReport, engine_file_report, engine_op_lines, program_text, tensor_text
+from tf_blade.engines.plan import PLAN_DATA_SECTION, PLAN_SECTION, PlanSection, PlanTensor, write_plan
+from tf_blade.report.engines import (
+    NOT_BUILT_FOR_TENSORRT,
+    EngineOpReport,
+    engine_file_report,
+    engine_op_lines,
+    program_text,
+    tensor_text,
+)
 from tf_blade.symbolic import Dim, DimProgram
 
 _NAMES = ["a", "b", "c"]
@@ -97,6 +106,24 @@ class EngineFileTest(absltest.TestCase):
         self.assertIn("blade_fallback_c0, 3 nodes: 2 Mul, 1 Add", shown)
         self.assertIn("this machine refuses it (isa: this machine has no AVX-512)", shown)
         self.assertIn("inputs   tokens: int32[batch, length], café: float[768] weight, scalar: float[]", shown)
+
+    def test_a_plan(self) -> None:
+        """Its sizes, and why an op library that was not built for it refuses it."""
+        tensors = [PlanTensor("x", 0, 1, 2), PlanTensor("w", 1, 1, 1)]
+        profiles = [(((1, 4, 8), (64, 64, 64)), ((5, 5, 5),)), (((9, 16, 32), (64, 64, 64)), ((5, 5, 5),))]
+        section = PlanSection("tensorrt", 2, 1, tuple(tensors), (PlanTensor("y", 0, 1, 2),), tuple(profiles))
+        file = dataclasses.replace(
+            example.EXAMPLE,
+            backend="tensorrt",
+            sections={PLAN_SECTION: b"plan", PLAN_DATA_SECTION: write_plan(section)},
+        )
+        report = engine_file_report(write_engine(file))
+        self.assertEqual(["x[1..8, 64]", "x[9..32, 64]"], report.profiles)
+        shown = "\n".join(engine_op_lines(EngineOpReport("c", "f", "n", "b", 0, {}, [report])))
+        self.assertIn("    profile  x[1..8, 64]\n    profile  x[9..32, 64]\n", shown)
+        self.assertEqual(runtime.lacks_backend("tensorrt"), NOT_BUILT_FOR_TENSORRT in shown)
+        self.assertTrue(runtime.lacks_backend("magic"))
+        self.assertFalse(runtime.lacks_backend("disc"))
 
 
 if __name__ == "__main__":

@@ -49,6 +49,35 @@ class InspectionTest(absltest.TestCase):
         sizes = [item.engines[0].bytes for item in self.optimized.engine_ops]
         self.assertEqual(sum(sizes), self.report.totals.engine_bytes)
 
+    def test_signatures(self) -> None:
+        shown = str(self.optimized).splitlines()
+        begin = shown.index("signatures")
+        self.assertEqual(
+            shown[begin + 1 : begin + 4],
+            ["  embed", "    inputs   x: float32[?, 4]", "    outputs  output_0: float32[?, 6]"],
+        )
+        found = json.loads(self.optimized.to_json())["signatures"]
+        self.assertEqual(found["score"]["inputs"], ["a: float32[?, 4]", "b: float32[?, 4]"])
+        models.labels(self.folder / "text")
+        (labels,) = tf_blade.inspect_saved_model(self.folder / "text").signatures.values()
+        self.assertEqual(labels.inputs, ("tag: string[?]", "x: float32[?, 4]"))
+
+    def test_what_was_written(self) -> None:
+        written = self.report.written
+        assert written is not None
+        sizes = [path.stat().st_size for path in (self.folder / "dst").rglob("*") if path.is_file()]
+        self.assertEqual((written.bytes, written.portable, written.engines), (sum(sizes), False, True))
+
+    def test_an_optimized_model_that_is_optimized_again(self) -> None:
+        for portable in (False, True):
+            first, again = self.folder / f"first {portable}", self.folder / f"again {portable}"
+            quick = {"backends": ("no_engine",), "verify": False, "warmup": False, **workshop.EAGER}
+            tf_blade.optimize_saved_model(self.folder / "src", first, portable=portable, **quick)
+            report = tf_blade.optimize_saved_model(first, again, portable=portable, **quick)
+            reasons = {item.op: item.reason for item in report.refusals if "engines" in item.reason}
+            op = "StatefulPartitionedCall" if portable else "BladeEngineOp"
+            self.assertEqual({op: "it runs engines: the model is optimized already"}, reasons)
+
     def test_what_is_left_is_planned(self) -> None:
         """Only one signature was optimized: the others' functions would get clusters, and engines are no refusals."""
         self.assertNotEmpty(self.optimized.plan.clusters)

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import json
 
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 
 from tf_blade.report import text
-from tf_blade.report.report import ClusterReport, FailureReport, PhaseReport, RefusalReport, Report, Totals
+from tf_blade.report.report import (
+    ClusterReport,
+    FailureReport,
+    PhaseReport,
+    RefusalReport,
+    Report,
+    Totals,
+    WrittenReport,
+)
 
 
 def _report() -> Report:
@@ -36,7 +44,7 @@ def _report() -> Report:
     )  # fmt: skip
 
 
-class ReportTest(absltest.TestCase):
+class ReportTest(parameterized.TestCase):
     def test_shares(self) -> None:
         report = _report()
         self.assertAlmostEqual(report.engine_flops_share, 0.95)
@@ -84,6 +92,22 @@ class ReportTest(absltest.TestCase):
         self.assertNotIn("_Arg", whole)  # arguments are given, not refused
         self.assertIn("a body could not be read", whole)
         self.assertIn("read 12 ms, build 12.2 s", whole)
+
+    def test_a_model_of_no_floating_point_work(self) -> None:
+        lines = Report("in", totals=Totals(bodies=1, nodes=3)).to_text().splitlines()
+        self.assertIn("  FLOPs    no floating-point work", lines)
+
+    @parameterized.parameters(
+        (False, True, "not portable: whatever serves it needs the op library"),
+        (True, True, "portable: TensorFlow without the op library serves it too, without engines"),
+        (True, False, "no engines: TensorFlow runs all of it"),
+    )
+    def test_what_was_written(self, portable: bool, engines: bool, form: str) -> None:
+        report = _report()
+        report.written = WrittenReport(5 << 20, portable, engines)
+        self.assertEqual(report.to_text().splitlines()[1], f"  written  5.0 MB, {form}")
+        written = json.loads(report.to_json())["written"]
+        self.assertEqual(written, {"bytes": 5 << 20, "portable": portable, "engines": engines})
 
     def test_nothing_written(self) -> None:
         self.assertStartsWith(Report("in").to_text(), "in (nothing written)\n")

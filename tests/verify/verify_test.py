@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import tensorflow as tf
 from absl.testing import absltest, parameterized
 
+from tests.cli import kit
 from tests.folders import class_folder
+from tests.isa import runnable_levels
 from tests.saved_model import models, workshop
 from tf_blade import api
 from tf_blade.errors import InvalidInputError, UnknownSignatureError
+from tf_blade.inputs import InputSpec
+from tf_blade.loaded import check_fits
 from tf_blade.verify import Verification, verify_saved_model
 
 workshop.register()
@@ -214,6 +220,11 @@ class VerifyTest(parameterized.TestCase):
     @parameterized.parameters(
         ({"x": np.ones((2, 5), np.float32)}, r"is float32\[\?, 4\]; given is float32\[2, 5\]"),
         ({"x": np.ones((2, 4), np.complex64)}, r"given is complex64"),
+        (
+            {"x": np.ones((2, 4))},
+            r"input 'x' of signature 'serving_default' is float32\[\?, 4\]; given is float64\[2, 4\]",
+        ),
+        ({"x": np.ones((2, 4), np.int32)}, r"is float32\[\?, 4\]; given is int32\[2, 4\]"),
         ({"x": np.array([["a"] * 4])}, r"given is <U1"),
         ({"y": np.ones((2, 4), np.float32)}, r"takes the inputs x; given are y"),
         ({}, r"takes the inputs x; given are none"),
@@ -221,6 +232,18 @@ class VerifyTest(parameterized.TestCase):
     def test_inputs_that_do_not_fit(self, sample: dict[str, np.ndarray], message: str) -> None:
         with self.assertRaisesRegex(InvalidInputError, message):
             verify_saved_model(self.original, self.original, sample_inputs={"serving_default": [sample]})
+
+    def test_lists_have_no_type(self) -> None:
+        sample: Any = {"x": [[1.0, 2.0, 3.0, 4.0]]}
+        self.assertTrue(
+            verify_saved_model(self.original, self.original, sample_inputs={"serving_default": [sample]}).ok
+        )
+
+    def test_types_that_files_do_not_know_are_given_as_others(self) -> None:
+        spec = InputSpec("x", np.dtype(ml_dtypes.bfloat16), (None,))
+        check_fits(spec, np.ones(3, np.float32), "serve")
+        with self.assertRaisesRegex(InvalidInputError, "is float16.*given is int64"):
+            check_fits(dataclasses.replace(spec, dtype=np.dtype(np.float16)), np.ones(3, np.int64), "serve")
 
     def test_fallbacks_are_told(self) -> None:
         """Right results of engines that never ran are no proof of the engines."""
@@ -235,6 +258,29 @@ class VerifyTest(parameterized.TestCase):
         self.assertEqual(sum(result.fallbacks.values()), result.calls)
         self.assertIn(f"engines served 0 of {result.calls} calls", result.to_text())
         self.assertNotEmpty([note for note in report.notes if "fell back" in note])
+
+        required = verify_saved_model(folder, target, require_engines=True)
+        self.assertFalse(required.ok)
+        self.assertLen(required.unserved, 2)  # the third is for Python's calls alone
+        wrong = f"WRONG: engines are required, and engines served no call of {', '.join(required.unserved)}"
+        self.assertEqual(wrong, required.to_text().splitlines()[-1])
+        self.assertEqual(list(required.unserved), json.loads(result.to_json())["engine_ops"]["unserved"])
+        plain = verify_saved_model(folder, folder, require_engines=True)
+        self.assertEqual("WRONG: engines are required, and no engine op was called", plain.to_text().splitlines()[-1])
+        found = kit.call("verify", folder, target, "--require-engines")
+        self.assertEqual((found.status, found.err), (1, ""))
+        self.assertIn(wrong, found.out)
+
+    def test_engines_that_are_required_and_run(self) -> None:
+        folder = self._folder()
+        models.dense(folder)
+        target = folder.with_name("run")
+        options: dict[str, Any] = {"verify": False, "warmup": False, **workshop.EAGER}
+        api.optimize_saved_model(folder, target, isas=runnable_levels()[-1:], **options)
+        result = verify_saved_model(folder, target, require_engines=True)
+        self.assertTrue(result.ok, result.to_text())
+        self.assertEqual((), result.unserved)
+        self.assertNotIn("WRONG", result.to_text())
 
     def test_infinite_errors_are_null_in_json(self) -> None:
         result = verify_saved_model(self.original, _save(self._folder(), _lacks("y"), _X))

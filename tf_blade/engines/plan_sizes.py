@@ -40,6 +40,16 @@ def read_plan_sizes(data: bytes) -> PlanSizes:
     return PlanSizes(inputs, profiles)
 
 
+def profile_text(sizes: PlanSizes, profile: tuple[tuple[Range, ...], ...]) -> str:
+    """One of the profiles: `x[1..8, 4..64, 8], y[1..8]`; inputs of which each size is fixed are left out."""
+    shown = []
+    for tensor, ranges in zip(sizes.inputs, profile, strict=True):
+        if any(least != largest for least, _, largest in ranges):
+            dims = ", ".join(str(least) if least == largest else f"{least}..{largest}" for least, _, largest in ranges)
+            shown.append(f"{tensor.name}[{dims}]")
+    return ", ".join(shown) or "fixed sizes"
+
+
 class _Reader:
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from tf_blade import runtime
 from tf_blade.dtypes import DType
 from tf_blade.engines.format import EngineFile, content_hash, read_engine
+from tf_blade.engines.plan import PLAN_DATA_SECTION
+from tf_blade.engines.plan_sizes import profile_text, read_plan_sizes
 from tf_blade.engines.scratch import SCRATCH_SECTION, read_scratch
 from tf_blade.engines.signature import EngineInput, SymbolInfo
 from tf_blade.errors import EngineFormatError
@@ -17,6 +19,9 @@ from tf_blade.symbolic import DimProgram
 _INFIX = {"add": ("+", 1), "sub": ("-", 1), "mul": ("*", 2), "floordiv": ("//", 2), "mod": ("%", 2)}
 _FUNCTIONS = {"max": "max", "min": "min", "bcast": "broadcast"}
 _ATOM = 3
+NOT_BUILT_FOR_TENSORRT = (
+    "the op library here was built without TENSORRT_HOME; the next engine serves, or TensorFlow (docs/tensorrt.md)"
+)
 
 
 @dataclasses.dataclass
@@ -35,6 +40,7 @@ class EngineFileReport:
         symbols: unknown dimensions, with their ranges where they have one.
         inputs: name, dtype and shape of each; the first symbol of a name binds it.
         outputs: the same.
+        profiles: of a TensorRT plan, the sizes that each of its profiles takes.
         scratch: formula of the bytes that each call in flight plans for its intermediate values, at most; kernels need
             some more while they run, for each thread. "" where the file does not say.
         output_bytes: formula of the bytes of its outputs; "?" where a dimension is found while it runs.
@@ -54,6 +60,7 @@ class EngineFileReport:
     symbols: list[str] = dataclasses.field(default_factory=list)
     inputs: list[str] = dataclasses.field(default_factory=list)
     outputs: list[str] = dataclasses.field(default_factory=list)
+    profiles: list[str] = dataclasses.field(default_factory=list)
     scratch: str = ""
     output_bytes: str = ""
     signers: dict[str, bool] = dataclasses.field(default_factory=dict)
@@ -106,10 +113,22 @@ def engine_file_report(data: bytes) -> EngineFileReport:
         symbols=[_symbol_text(item) for item in engine.signature.symbols],
         inputs=[_input_text(item, names) for item in engine.signature.inputs],
         outputs=[tensor_text(item.name, item.dtype, item.dims, names) for item in engine.signature.outputs],
+        profiles=_profiles(engine),
         scratch=_scratch_text(engine),
         output_bytes=_output_bytes_text(engine, names),
         refused=refused,
     )
+
+
+def _profiles(engine: EngineFile) -> list[str]:
+    data = engine.sections.get(PLAN_DATA_SECTION)
+    if data is None:
+        return []
+    try:
+        sizes = read_plan_sizes(data)
+    except EngineFormatError as error:
+        return [f"unreadable: {error}"]
+    return [profile_text(sizes, profile) for profile in sizes.profiles]
 
 
 def _scratch_text(engine: EngineFile) -> str:
@@ -218,6 +237,9 @@ def _engine_lines(number: int, engine: EngineFileReport) -> list[str]:
     ]
     parts = {"symbols": engine.symbols, "inputs": engine.inputs, "outputs": engine.outputs}
     lines += [f"    {title:8} {text.first_few(items, 12)}" for title, items in parts.items() if items]
+    lines += [f"    profile  {profile}" for profile in engine.profiles]
+    if engine.backend == "tensorrt" and engine.refused.startswith("backend: "):
+        lines.append(f"    refused  {NOT_BUILT_FOR_TENSORRT}")
     if engine.scratch:
         lines.append(f"    memory   bytes of a call in flight: {engine.scratch}; of its outputs: {engine.output_bytes}")
     lines += [f"    signed   by {key}{'' if right else ': WRONG'}" for key, right in engine.signers.items()]

@@ -83,6 +83,31 @@ class FailureReport:
 
 
 @dataclasses.dataclass
+class WrittenReport:
+    """What was written.
+
+    Attributes:
+        bytes: of all files of the target.
+        portable: whether TensorFlow without the op library serves it too.
+        engines: whether it holds any.
+    """
+
+    bytes: int
+    portable: bool
+    engines: bool
+
+    def line(self) -> str:
+        """As the report has it."""
+        if not self.engines:
+            form = "no engines: TensorFlow runs all of it"
+        elif self.portable:
+            form = "portable: TensorFlow without the op library serves it too, without engines"
+        else:
+            form = "not portable: whatever serves it needs the op library"
+        return f"  written  {text.size(self.bytes)}, {form}"
+
+
+@dataclasses.dataclass
 class Totals:
     """Nodes (without arguments) and nominal FLOPs of all optimized bodies, and those inside engines."""
 
@@ -102,6 +127,7 @@ class Report:
     Attributes:
         source: the original SavedModel.
         target: the optimized one; "" when nothing was written.
+        written: what that is; None when nothing was written.
         totals: sums over all bodies.
         clusters: in the order of the bodies.
         refusals: nodes, with reasons.
@@ -112,6 +138,7 @@ class Report:
 
     source: str
     target: str = ""
+    written: WrittenReport | None = None
     totals: Totals = dataclasses.field(default_factory=Totals)
     clusters: list[ClusterReport] = dataclasses.field(default_factory=list)
     refusals: list[RefusalReport] = dataclasses.field(default_factory=list)
@@ -171,7 +198,7 @@ class Report:
         return f"{self.source} -> {self.target}" if self.target else f"{self.source} (nothing written)"
 
     def _overview(self) -> list[str]:
-        totals, lines = self.totals, []
+        totals, lines = self.totals, [self.written.line()] if self.written is not None else []
         built = sum(item.seconds for item in self.clusters)
         lines.append(
             f"  engines  {totals.engines} in {text.count(totals.bodies, 'body', 'bodies')},"
@@ -179,10 +206,12 @@ class Report:
         )
         share = f"({self.engine_nodes_share:.1%})"
         lines.append(f"  nodes    {totals.nodes_in_engines} of {totals.nodes} in engines {share}")
-        lines.append(
-            f"  FLOPs    {text.flops(totals.nominal_flops_in_engines)} of {text.flops(totals.nominal_flops)} in engines"
-            f" ({self.engine_flops_share:.1%}); an estimate of one call at small sizes of unknown dimensions"
-        )
+        if totals.nominal_flops:
+            flops, whole = text.flops(totals.nominal_flops_in_engines), text.flops(totals.nominal_flops)
+            estimate = "an estimate of one call at small sizes of unknown dimensions"
+            lines.append(f"  FLOPs    {flops} of {whole} in engines ({self.engine_flops_share:.1%}); {estimate}")
+        else:
+            lines.append("  FLOPs    no floating-point work")
         return lines
 
 

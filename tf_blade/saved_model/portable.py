@@ -21,7 +21,7 @@ from tf_blade.graph.graphdef import GraphDef
 ENGINE_OP = "BladeEngineOp"
 # Stateful like the engine op, so that what waits for the one waits for the other.
 CALL_OP = "StatefulPartitionedCall"
-_ENGINES, _CLUSTER = "_blade_engines", "_blade_cluster"
+PORTABLE_ENGINES, _CLUSTER = "_blade_engines", "_blade_cluster"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ def engines_attribute(node: NodeDef) -> str | None:
     """The name of the attribute that holds a node's engines; None for a node that runs none."""
     if node.op == ENGINE_OP:
         return "engines"
-    return _ENGINES if node.op == CALL_OP and _ENGINES in node.attr else None
+    return PORTABLE_ENGINES if node.op == CALL_OP and PORTABLE_ENGINES in node.attr else None
 
 
 def engine_node(node: NodeDef) -> EngineNode | None:
@@ -54,7 +54,7 @@ def engine_node(node: NodeDef) -> EngineNode | None:
 
 def is_portable(graph_def: GraphDef) -> bool:
     """Whether a graph or a function of its library has portable calls."""
-    return any(node.op == CALL_OP and _ENGINES in node.attr for body in _bodies(graph_def) for node in body)
+    return any(node.op == CALL_OP and PORTABLE_ENGINES in node.attr for body in _bodies(graph_def) for node in body)
 
 
 def make_portable(graph_def: GraphDef) -> None:
@@ -107,6 +107,6 @@ def _to_call(node: NodeDef) -> None:
     node.attr["f"].func.name = found.fallback
     for name in ("config", "config_proto", "executor_type"):
         node.attr[name].s = b""
-    node.attr[_ENGINES].list.SetInParent()
-    node.attr[_ENGINES].list.s.extend(found.engines)
+    node.attr[PORTABLE_ENGINES].list.SetInParent()
+    node.attr[PORTABLE_ENGINES].list.s.extend(found.engines)
     node.attr[_CLUSTER].s = found.cluster.encode()

@@ -10,6 +10,7 @@ from tf_blade.dtypes import DType
 from tf_blade.errors import Unsupported
 from tf_blade.graph.graph import ARG_OP, Graph, Node
 from tf_blade.passes.effects import HANDLES, Effect, Effects, has_tf1_control_flow
+from tf_blade.saved_model.portable import ENGINE_OP, PORTABLE_ENGINES
 from tf_blade.stages import Backend, Verdict
 from tf_blade.support.state import contested_reads
 
@@ -84,6 +85,8 @@ def _why_not_functions(node: Node, effects: Effects) -> str:
     called = list(node.functions())
     if not called:
         return ""
+    if node.op == ENGINE_OP or PORTABLE_ENGINES in node.attrs:
+        return "it runs engines: the model is optimized already"
     if node.op not in _CONTROL:
         return "it calls functions"
     missing = next((item.name for item in called if item.name not in node.bodies), "")

@@ -28,6 +28,7 @@ from tf_blade.engines.plan import (
     PlanWeight,
     write_plan,
 )
+from tf_blade.engines.plan_sizes import PlanSizes, profile_text
 from tf_blade.engines.signature import UNKNOWN, EngineInput, EngineOutput, EngineSignature, SymbolInfo
 from tf_blade.errors import BuildFailure, EnvironmentError_, Unsupported
 from tf_blade.graph.graph import Graph, Node
@@ -108,20 +109,21 @@ class TensorrtBackend:
             plan, description = process.build(job, limits)
         except Unsupported as error:
             raise BuildFailure(str(error), self.name, name) from error
+        section = _section(cluster, description)
         engine = write_engine(
             EngineFile(
                 backend=self.name,
                 backend_version=description["version"],
                 signature=signature_of(cluster),
                 cluster_hash=_hash(cluster.graph, settings),
-                sections={PLAN_SECTION: plan, PLAN_DATA_SECTION: write_plan(_section(cluster, description))},
+                sections={PLAN_SECTION: plan, PLAN_DATA_SECTION: write_plan(section)},
                 compute_capabilities=options.compute_capabilities,
             )
         )
         seconds = time.perf_counter() - begin
         details = (
             ("tensorrt", f"{found.flavor} {found.version}, {options.precision}"),
-            ("profiles", _profiles_text(description)),
+            ("profiles", _profiles_text(section)),
             ("plan", f"{len(plan)} bytes, weights outside"),
         )
         return BuiltEngine(self.name, engine, seconds, details, partial=True)
@@ -133,20 +135,10 @@ def _batch_sizes(settings: Settings) -> tuple[int, ...]:
     return () if is_default and not settings.serving else settings.batch_sizes
 
 
-def _profiles_text(description: dict[str, Any]) -> str:
-    """How many there are, and the sizes of each: `2 (x 1..8x64, x 9..64x64)`; what is one size in all is left out."""
-    profiles = [list(zip(description["inputs"], profile, strict=True)) for profile in description["profiles"]]
-    shown = [_profile_text(profile) for profile in profiles]
-    return f"{len(profiles)} ({', '.join(shown)})" if all(shown) and shown else str(len(profiles))
-
-
-def _profile_text(profile: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
-    found = []
-    for tensor, sizes in profile:
-        if sizes["min"] != sizes["max"] and "shape" not in sizes:
-            dims = zip(sizes["min"], sizes["max"], strict=True)
-            found.append(f"{tensor['name']} {'x'.join(str(a) if a == b else f'{a}..{b}' for a, b in dims)}")
-    return " ".join(found[:2])
+def _profiles_text(section: PlanSection) -> str:
+    """How many there are, and the sizes of each."""
+    sizes = PlanSizes(section.inputs, section.profiles)
+    return f"{len(section.profiles)}: {'; '.join(profile_text(sizes, profile) for profile in section.profiles)}"
 
 
 def _section(cluster: ClusterGraph, description: dict[str, Any]) -> PlanSection:

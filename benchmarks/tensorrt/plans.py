@@ -28,6 +28,7 @@ from tf_blade.backends.tensorrt.convert import Converter, type_of
 from tf_blade.backends.tensorrt.precision import PRECISIONS
 from tf_blade.backends.tensorrt.profiles import derive
 from tf_blade.backends.tensorrt.weights import PLAN, WeightStore
+from tf_blade.errors import BuildFailure
 from tf_blade.saved_model.model import read_saved_model
 from tf_blade.settings import Settings
 from tf_blade.stages import BuiltEngine, ClusterGraph
@@ -72,27 +73,60 @@ class _Recorder(TensorrtBackend):
         return super().build(cluster, settings)
 
 
-def measure(name: str, precision: str, *, full: bool = False, whole: bool = True, **settings: Any) -> Row:
-    """The row of a model."""
+def measure(
+    name: str, precisions: Sequence[str], *, full: bool = False, whole: bool = True, **settings: Any
+) -> list[Row]:
+    """The rows of a model. Clusters are the same in each precision: they are found once."""
     clusters: list[ClusterGraph] = []
     registry.register("tensorrt", lambda: _Recorder(clusters))
     try:
-        chosen = Settings(backends=("tensorrt",), tensorrt_precision=precision, tensorrt_targets=(TARGET,), **settings)
+        chosen = Settings(
+            backends=("tensorrt",), tensorrt_precision=precisions[0], tensorrt_targets=(TARGET,), **settings
+        )
         model = read_saved_model(Path(zoo.saved(name, full=full)))
         _, report = pipeline.optimize_in_memory(model, chosen)
     finally:
         registry.unregister("tensorrt")
-    built = [item for item in report.clusters if item.backend]
     totals = report.totals
-    return Row(
+    first = Row(
         model=name,
-        precision=precision,
+        precision=precisions[0],
         engines=totals.engines,
         coverage=totals.nominal_flops_in_engines / max(totals.nominal_flops, 1),
-        seconds=sum(item.seconds for item in built),
-        plan_bytes=sum(int(item.details["plan"].partition(" ")[0]) for item in built),
-        whole_bytes=sum(_whole(cluster, precision) for cluster in clusters) if whole else 0,
+        seconds=0.0,
+        plan_bytes=0,
+        whole_bytes=0,
         failures=tuple(item.reason for item in report.build_failures),
+    )
+    built = [(item.seconds, dict(item.details)) for item in report.clusters if item.backend]
+    rows = [_with_plans(first, built, clusters, whole)]
+    for precision in precisions[1:]:
+        row = dataclasses.replace(first, precision=precision)
+        again, failures = _built(clusters, dataclasses.replace(chosen, tensorrt_precision=precision))
+        row = dataclasses.replace(row, engines=len(again), coverage=row.coverage * (not failures), failures=failures)
+        rows.append(_with_plans(row, again, clusters, whole))
+    return rows
+
+
+def _built(clusters: Sequence[ClusterGraph], settings: Settings) -> tuple[list[tuple[float, Any]], tuple[str, ...]]:
+    """Seconds and details of the clusters' plans, and why some have none."""
+    built, failures = [], []
+    for cluster in clusters:
+        try:
+            engine = TensorrtBackend().build(cluster, settings)
+        except BuildFailure as error:
+            failures.append(error.reason)
+        else:
+            built.append((engine.seconds, dict(engine.details)))
+    return built, tuple(failures)
+
+
+def _with_plans(row: Row, built: Sequence[tuple[float, Any]], clusters: Sequence[ClusterGraph], whole: bool) -> Row:
+    return dataclasses.replace(
+        row,
+        seconds=sum(seconds for seconds, _ in built),
+        plan_bytes=sum(int(details["plan"].partition(" ")[0]) for _, details in built),
+        whole_bytes=sum(_whole(cluster, row.precision) for cluster in clusters) if whole else 0,
     )
 
 
@@ -141,12 +175,12 @@ def main() -> int:
     rows = []
     begin = time.perf_counter()
     for name in arguments.models:
-        for precision in arguments.precisions:
-            model = FULL_NAMES.get(name, name) if arguments.full else name
-            rows.append(measure(model, precision, full=arguments.full))
-            print(rows[-1], file=sys.stderr, flush=True)
-            if arguments.write:
-                _write(Path(arguments.write), rows)
+        model = FULL_NAMES.get(name, name) if arguments.full else name
+        for row in measure(model, arguments.precisions, full=arguments.full):
+            rows.append(row)
+            print(row, file=sys.stderr, flush=True)
+        if arguments.write:
+            _write(Path(arguments.write), rows)
     print(table(rows))
     print(f"{time.perf_counter() - begin:.0f} s in all", file=sys.stderr)
     return int(any(row.failures for row in rows))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import itertools
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -24,8 +25,18 @@ HALF = ("encoder_module", "mobilenet_v3", "vit")
 TOLERANCE = {"fp32": 1e-4, "fp16": 3e-2}
 
 
-def _frozen(name: str, signature: str) -> tuple[Any, Graph]:
-    """A signature's function with its weights as constants, and its graph with symbolic shapes."""
+@dataclasses.dataclass(frozen=True)
+class _Model:
+    """A signature's graph with symbolic shapes and its weights as constants, and a call of it."""
+
+    graph: Graph
+    arrays: list[np.ndarray]
+    wanted: list[np.ndarray]
+
+
+@functools.cache
+def _model(name: str) -> _Model:
+    signature, feeds = next(iter(zoo.get(name).example(seed=1).items()))
     loaded = tf.saved_model.load(str(zoo.saved(name)))
     frozen = convert_variables_to_constants_v2(loaded.signatures[signature])
     graph = graph_of(frozen, name)
@@ -36,7 +47,8 @@ def _frozen(name: str, signature: str) -> tuple[Any, Graph]:
             for axis, size in enumerate(argument.shape)
         )
     harness.infer(graph)
-    return frozen, graph
+    arrays = [np.asarray(feeds[argument.name.partition(":")[0]]) for argument in frozen.inputs]
+    return _Model(graph, arrays, harness.flatten(frozen(*map(tf.constant, arrays))))
 
 
 def _kind(model: str, argument: str) -> str:
@@ -44,16 +56,22 @@ def _kind(model: str, argument: str) -> str:
 
 
 class ModelsTest(parameterized.TestCase):
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        # What TensorFlow makes of a graph before its one call takes longer than the call.
+        options = tf.config.optimizer.get_experimental_options()
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+        cls.addClassCleanup(tf.config.optimizer.set_experimental_options, {"disable_meta_optimizer": False, **options})
+        cls.addClassCleanup(_model.cache_clear)
+
     @parameterized.parameters(*itertools.product(MODELS, ["fp32"]), *itertools.product(HALF, ["fp16"]))
     def test_results(self, name: str, precision: str) -> None:
-        signature, feeds = next(iter(zoo.get(name).example(seed=1).items()))
-        frozen, graph = _frozen(name, signature)
-        converted = kit.converter().convert(graph, frozenset(), precision=PRECISIONS[precision])
-        arrays = [np.asarray(feeds[argument.name.partition(":")[0]]) for argument in frozen.inputs]
-        results = kit.Run(converted)(arrays)
-        wanted = harness.flatten(frozen(*map(tf.constant, arrays)))
-        self.assertLen(results, len(wanted))
-        for index, (result, array) in enumerate(zip(results, wanted, strict=True)):
+        model = _model(name)
+        converted = kit.converter().convert(model.graph, frozenset(), precision=PRECISIONS[precision])
+        results = kit.Run(converted)(model.arrays)
+        self.assertLen(results, len(model.wanted))
+        for index, (result, array) in enumerate(zip(results, model.wanted, strict=True)):
             harness.assert_close(result, array, TOLERANCE[precision], f"{name} {precision} result {index}")
 
 

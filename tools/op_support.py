@@ -25,6 +25,7 @@ from tf_blade.backends.disc.ops.left import REASONS  # noqa: E402
 from tf_blade.backends.tensorrt import ops as tensorrt_ops  # noqa: E402
 from tf_blade.backends.tensorrt.ops.base import RULES as TENSORRT_RULES  # noqa: E402
 from tf_blade.backends.tensorrt.ops.base import OpRule as TensorrtRule  # noqa: E402
+from tf_blade.backends.tensorrt.ops.left import REASONS as TENSORRT_REASONS  # noqa: E402
 
 PAGE = ROOT / "docs" / "op_support.md"
 TENSORRT_PAGE = ROOT / "docs" / "tensorrt_ops.md"
@@ -66,6 +67,12 @@ Ops that are in neither list have no rule yet; docs/adding.md tells how to add o
 | reason | ops |
 |---|---|
 """
+_TENSORRT_TAIL = """
+## Left to the next backend
+
+| reason | ops |
+|---|---|
+"""
 _TENSORRT_HEAD = """# Ops that TensorRT takes
 
 <!-- Written by tools/op_support.py from the rules in tf_blade/backends/tensorrt/ops/. -->
@@ -87,16 +94,20 @@ def tensorrt_page() -> str:
         f"| `{name}` | {_types(rule)} | {rule.precision.name.lower()} | {_refused(rule)} |"
         for name, rule in sorted(TENSORRT_RULES.items())
     ]
-    return "\n".join([_TENSORRT_HEAD.format(count=len(TENSORRT_RULES)) + "\n".join(rows), ""])
+    head = _TENSORRT_HEAD.format(count=len(TENSORRT_RULES))
+    return "\n".join([head + "\n".join(rows), _TENSORRT_TAIL + "\n".join(_left(TENSORRT_REASONS)), ""])
 
 
 def page() -> str:
     """The whole page."""
     rows = [f"| `{name}` | {_types(rule)} | {_refused(rule)} |" for name, rule in sorted(RULES.items())]
-    left = [f"| {reason} | {' '.join(f'`{name}`' for name in names.split())} |" for reason, names in REASONS.items()]
     types = ", ".join(item.name.lower() for item in sorted(dtypes.ALL))
     head = _HEAD.format(count=len(RULES), types=types)
-    return "\n".join([head + "\n".join(rows), _TAIL + "\n".join(left), ""])
+    return "\n".join([head + "\n".join(rows), _TAIL + "\n".join(_left(REASONS)), ""])
+
+
+def _left(reasons: Mapping[str, str]) -> list[str]:
+    return [f"| {reason} | {' '.join(f'`{name}`' for name in names.split())} |" for reason, names in reasons.items()]
 
 
 def _types(rule: OpRule | TensorrtRule) -> str:

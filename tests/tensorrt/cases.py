@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from tests.ops import cases_sampling
 from tests.ops.harness import Arg, OpCase, Sizes, f32, i32, integers, uniform
 
 raw = tf.raw_ops
@@ -147,6 +148,7 @@ def _rest() -> Iterator[OpCase]:
             ),
             (f32("n", 5, make=uniform(-4, 4)),),
         )
+    yield from _diagonals()
     yield OpCase(
         "MatrixBandPart",
         lambda x: raw.MatrixBandPart(input=x, num_lower=tf.constant(1), num_upper=tf.constant(-1)),
@@ -154,4 +156,32 @@ def _rest() -> Iterator[OpCase]:
     )
 
 
-CASES: tuple[OpCase, ...] = (*_elementwise(), *_shape(), *_volumes(), *_images(), *_rest())
+def _diagonals() -> Iterator[OpCase]:
+    for k in (0, 2, -1):
+        yield OpCase(
+            f"MatrixDiagV2_{k}",
+            lambda x, k=k: raw.MatrixDiagV2(diagonal=x, k=k, num_rows=-1, num_cols=-1, padding_value=7.0),
+            (f32(2, "n"),),
+        )
+        yield OpCase(
+            f"MatrixDiagPartV2_{k}",
+            lambda x, k=k: raw.MatrixDiagPartV2(input=x, k=k, padding_value=0.0),
+            (f32(2, "n", "m"),),
+            sizes=(3, 5),
+        )
+        length = {0: 3, 2: 2, -1: 3}[k]
+        yield OpCase(
+            f"MatrixSetDiagV2_{k}",
+            lambda x, d, k=k: raw.MatrixSetDiagV2(input=x, diagonal=d, k=k),
+            (f32("n", 4, 4 if k else 3), f32("n", length)),
+        )
+
+
+CASES: tuple[OpCase, ...] = (
+    *(case for case in cases_sampling.CASES if case.name.startswith("ExtractImagePatches")),
+    *_elementwise(),
+    *_shape(),
+    *_volumes(),
+    *_images(),
+    *_rest(),
+)

@@ -313,7 +313,7 @@ def one_hot(ctx: Context) -> np.ndarray:
 
 @layer("NON_ZERO")
 def non_zero(ctx: Context) -> np.ndarray:
-    return np.array(np.nonzero(ctx[0])).astype(np.int64)
+    return np.array(np.nonzero(ctx[0])).astype(numpy_type(ctx.trt, ctx.layer.indices_type))
 
 
 @layer("NORMALIZATION")

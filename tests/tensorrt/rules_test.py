@@ -7,22 +7,28 @@ import importlib
 
 from absl.testing import absltest, parameterized
 
+from tests.ops.harness import OpCase
 from tests.tensorrt import kit
 from tf_blade.backends.tensorrt.ops.base import RULES
 
 # Modules tests/ops/cases_<family>.py, whose rows run on every backend, and what only TensorRT is asked.
-SHARED = ("elementwise", "matrix", "reductions", "shape", "movement", "convolution", "images")
+SHARED = ("elementwise", "matrix", "reductions", "shape", "movement", "convolution", "images", "rearrange", "losses")
 OWN = {"tensorrt": "tests.tensorrt.cases", "tensorrt_images": "tests.tensorrt.cases_images"}
 FAMILIES = (*SHARED, *OWN)
 # Rows of an op, with different types or attributes, that get a plan: builds take time.
 ROWS_IN_PLAN = 4
 
 
+def cases_of(family: str) -> list[OpCase]:
+    """The rows of a family that may concern TensorRT: those named after an op that has a rule."""
+    cases = importlib.import_module(OWN.get(family, f"tests.ops.cases_{family}")).CASES
+    return [case for case in cases if case.name.partition("_")[0] in RULES and kit.suits(case)]
+
+
 @functools.cache
 def checked(family: str) -> tuple[kit.Checked, ...]:
     """The rows of a family that convert, each compared with TensorFlow."""
-    cases = importlib.import_module(OWN.get(family, f"tests.ops.cases_{family}")).CASES
-    results = (kit.check(case) for case in cases if kit.suits(case))
+    results = (kit.check(case) for case in cases_of(family))
     return tuple(item for item in results if item is not None)
 
 

@@ -2,6 +2,7 @@
 
 from tf_blade.backends.tensorrt.ops import (
     convolution,
+    diagonals,
     elementwise,
     gathers,
     images,
@@ -10,6 +11,7 @@ from tf_blade.backends.tensorrt.ops import (
     nearest,
     normalization,
     pooling,
+    powers,
     quantization,
     rearrange,
     reductions,
@@ -19,6 +21,7 @@ from tf_blade.backends.tensorrt.ops import (
 
 __all__ = [
     "convolution",
+    "diagonals",
     "elementwise",
     "gathers",
     "images",
@@ -27,6 +30,7 @@ __all__ = [
     "nearest",
     "normalization",
     "pooling",
+    "powers",
     "quantization",
     "rearrange",
     "reductions",

@@ -23,7 +23,6 @@ _UNARY_NUMBERS = {"Abs": "ABS", "Neg": "NEG"}
 _BINARY = {"Add": "SUM", "AddV2": "SUM", "Maximum": "MAX", "Minimum": "MIN", "Mul": "PROD", "Sub": "SUB"}
 _COMPARE = {"Greater": "GREATER", "Less": "LESS"}
 _FULL = Precision.FULL
-MAX_POWER = 8
 
 
 def _unary(kind: str) -> Rule:
@@ -179,7 +178,7 @@ def truncate_div(ctx: OpContext) -> Value:
     a, b = ctx.inputs
     if a.dtype in INTEGERS:
         _nonzero(ctx)
-        return _truncated(ctx, a, b)
+        return truncated(ctx, a, b)
     quotient = ctx.net.binary("DIV", a, b)
     return quotient if ctx.node.op == "Div" else _towards_zero(ctx, quotient)
 
@@ -189,8 +188,8 @@ def _towards_zero(ctx: OpContext, x: Value) -> Value:
     return ctx.net.select(negative, ctx.net.unary("CEIL", x), ctx.net.unary("FLOOR", x))
 
 
-def _truncated(ctx: OpContext, a: Value, b: Value) -> Value:
-    """Integers: the floor of the magnitudes' quotient, with its sign."""
+def truncated(ctx: OpContext, a: Value, b: Value) -> Value:
+    """A quotient of integers: the floor of the magnitudes' quotient, with its sign."""
     net = ctx.net
     magnitude = net.binary("FLOOR_DIV", net.unary("ABS", a), net.unary("ABS", b))
     zero_a, zero_b = net.like(0, a), net.like(0, b)
@@ -218,26 +217,7 @@ def floor_mod(ctx: OpContext) -> Value:
 def truncate_mod(ctx: OpContext) -> Value:
     a, b = ctx.inputs
     _nonzero(ctx)
-    return ctx.net.binary("SUB", a, ctx.net.binary("PROD", _truncated(ctx, a, b), b))
-
-
-@op("Pow", types={"T": FLOATS}, precision=_FULL)
-def power(ctx: OpContext) -> Value:
-    """Of one constant exponent. Whole ones are multiplied out: their bases may be negative."""
-    x, y = ctx.inputs
-    exponent = y.constant
-    ctx.require(
-        exponent is not None and exponent.size == 1 and y.rank <= x.rank, "an exponent that is not one constant"
-    )
-    assert exponent is not None
-    number = float(exponent.reshape(-1)[0])
-    if number == 0.5:
-        return ctx.net.unary("SQRT", x)
-    if number != int(number):
-        return ctx.net.binary("POW", x, ctx.net.reshape(y, (1,) * x.rank))
-    ctx.require(1 <= abs(number) <= MAX_POWER, f"the exponent {number:g}")
-    result = functools.reduce(lambda a, b: ctx.net.binary("PROD", a, b), [x] * int(abs(number)))
-    return result if number > 0 else ctx.net.unary("RECIP", result)
+    return ctx.net.binary("SUB", a, ctx.net.binary("PROD", truncated(ctx, a, b), b))
 
 
 def _where_nonzero(tested: int, compute: Callable[[OpContext], Value]) -> Rule:

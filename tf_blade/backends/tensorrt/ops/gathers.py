@@ -20,21 +20,22 @@ def gather_v2(ctx: OpContext) -> Value:
     axis, batch = ctx.axis(ctx.const_int(2), x.rank), int(ctx.attr("batch_dims", 0))
     batch = batch % indices.rank if batch < 0 else batch
     ctx.require(batch <= axis, "batch dimensions beyond the axis")
-    return _gathered(ctx, x, indices, axis, batch)
+    return gathered(ctx, x, indices, axis, batch)
 
 
 @op("Gather", types={"Tparams": ALL, **_INDICES})
 def gather(ctx: OpContext) -> Value:
-    return _gathered(ctx, ctx.inputs[0], ctx.inputs[1], 0, 0)
+    return gathered(ctx, ctx.inputs[0], ctx.inputs[1], 0, 0)
 
 
 @op("ResourceGather", types={"dtype": ALL, **_INDICES})
 def resource_gather(ctx: OpContext) -> Value:
     """The handle arrives as the variable's tensor."""
-    return _gathered(ctx, ctx.inputs[0], ctx.inputs[1], 0, int(ctx.attr("batch_dims", 0)))
+    return gathered(ctx, ctx.inputs[0], ctx.inputs[1], 0, int(ctx.attr("batch_dims", 0)))
 
 
-def _gathered(ctx: OpContext, x: Value, indices: Value, axis: int, batch: int) -> Value:
+def gathered(ctx: OpContext, x: Value, indices: Value, axis: int, batch: int) -> Value:
+    """Elements of an axis by their indices, for each index of the first `batch` dimensions by itself."""
     ctx.require(x.rank >= 1, "of a scalar")
     if x.dtype == DType.BOOL:
         return ctx.net.cast(ctx.net.gather(ctx.net.cast(x, DType.INT32), indices, axis, batch), DType.BOOL)
@@ -42,6 +43,7 @@ def _gathered(ctx: OpContext, x: Value, indices: Value, axis: int, batch: int) -
 
 
 @op("GatherNd", types={"Tparams": ALL - {DType.BOOL}, **_INDICES})
+@op("ResourceGatherNd", types={"dtype": ALL - {DType.BOOL}, **_INDICES})
 def gather_nd(ctx: OpContext) -> Value:
     x, indices = ctx.inputs
     depth = ctx.static(indices.shape[-1], "the number of indexed dimensions") if indices.rank else 0

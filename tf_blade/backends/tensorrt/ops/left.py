@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
-_REASONS: dict[str, str] = {
-    "TensorRT's layer gives as many boxes as there are, where the op pads to a fixed number": """
-        CombinedNonMaxSuppression NonMaxSuppressionV4 NonMaxSuppressionV5
+REASONS: dict[str, str] = {
+    "TensorRT's layer takes boxes of equal scores in any order, 5000 at the most, and is made beside a GPU only": """
+        CombinedNonMaxSuppression NonMaxSuppression NonMaxSuppressionV2 NonMaxSuppressionV3 NonMaxSuppressionV4
+        NonMaxSuppressionV5 NonMaxSuppressionWithOverlaps
+    """,
+    "how much there is only the run finds: TensorRT-RTX has the layer for that in no plan": """
+        Where Unique UniqueV2 UniqueWithCounts UniqueWithCountsV2 DynamicPartition RaggedRange RaggedGather
+        RaggedTensorToSparse SparseFillEmptyRows
     """,
     "layers know sums along an axis alone": """
-        Cumprod CumulativeLogsumexp
+        CumulativeLogsumexp
+    """,
+    "elements that meet at an index add up, and layers keep one of them": """
+        SegmentSum SegmentMean SegmentProd SegmentMax SegmentMin UnsortedSegmentSum UnsortedSegmentProd
+        UnsortedSegmentMax UnsortedSegmentMin SparseSegmentSum SparseSegmentMean SparseSegmentSqrtN
+        SparseSegmentSumWithNumSegments SparseSegmentMeanWithNumSegments SparseSegmentSqrtNWithNumSegments
+        TensorScatterAdd TensorScatterSub TensorScatterMax TensorScatterMin Bincount DenseBincount
     """,
     "layers compute with bools and numbers, not with bits": """
-        BitwiseAnd BitwiseOr BitwiseXor Invert LeftShift RightShift Bitcast
+        BitwiseAnd BitwiseOr BitwiseXor Invert LeftShift RightShift Bitcast PopulationCount
+    """,
+    "plans have no quantized inputs and outputs: int8 is made of ops that quantize and dequantize in one": """
+        QuantizeV2 Dequantize QuantizedMatMul QuantizedConv2D QuantizedRelu QuantizedMaxPool QuantizedAvgPool
+        QuantizedConcat Requantize RequantizationRange
+    """,
+    "TensorFlow's own optimizer makes it of ops that have rules, after a model is loaded": """
+        _FusedConv2D _FusedMatMul
+    """,
+    "TensorFlow's weights of cubic pieces come from a table, and layers compute theirs": """
+        ResizeBicubic
+    """,
+    "layers crop no boxes that only the run knows": """
+        CropAndResize
     """,
     "an engine of another backend holds whole loops and branches": """
         While StatelessWhile If StatelessIf Case StatelessCase
     """,
 }
 
-LEFT: dict[str, str] = {name: reason for reason, names in _REASONS.items() for name in names.split()}
+LEFT: dict[str, str] = {name: reason for reason, names in REASONS.items() for name in names.split()}

@@ -92,9 +92,24 @@ def pad(ctx: OpContext) -> Value:
 
 @op("MirrorPad", types={"T": ALL, "Tpaddings": INDEX})
 def mirror_pad(ctx: OpContext) -> Value:
-    """Only without the edge twice: layers know no other reflection."""
-    ctx.require(ctx.attr("mode") == "REFLECT", "reflects the edge too")
-    return _padded(ctx, ctx.inputs[0], "REFLECT", None)
+    """Layers reflect without the edge; with it, what is added lies backwards beside the rest."""
+    if ctx.attr("mode") == "REFLECT":
+        return _padded(ctx, ctx.inputs[0], "REFLECT", None)
+    x, paddings = ctx.inputs[0], ctx.dims(1)
+    ctx.require(len(paddings) == 2 * x.rank, "paddings of another rank")
+    for axis, (before, after) in enumerate(zip(paddings[::2], paddings[1::2], strict=True)):
+        dim = x.shape[axis]
+        first = [_backwards(ctx, x, axis, symbolic.sub(before, 1), before)] if before != 0 else []
+        last = [_backwards(ctx, x, axis, symbolic.sub(dim, 1), after)] if after != 0 else []
+        x = ctx.net.concat([*first, x, *last], axis)
+    return x
+
+
+def _backwards(ctx: OpContext, x: Value, axis: int, start: Dim, size: Dim) -> Value:
+    """So many elements of an axis, from one towards the first."""
+    starts = [start if k == axis else 0 for k in range(x.rank)]
+    sizes = [size if k == axis else dim for k, dim in enumerate(x.shape)]
+    return ctx.net.slice(x, starts, sizes, [-1 if k == axis else 1 for k in range(x.rank)])
 
 
 def _padded(ctx: OpContext, x: Value, mode: str, fill: Value | None) -> Value:

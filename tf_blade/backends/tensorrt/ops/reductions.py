@@ -6,13 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tf_blade import symbolic
 from tf_blade.backends.tensorrt.ops.base import FLOATS, INDEX, NUMBERS, OpContext, Precision, Rule, op
+from tf_blade.backends.tensorrt.ops.elementwise import truncated
 from tf_blade.backends.tensorrt.values import Value
 from tf_blade.dtypes import DType
 from tf_blade.symbolic import Dim
 
 _FULL = Precision.FULL
 MAX_K = 3840  # TensorRT's
+MAX_FACTORS = 1024
 
 
 def _reduce(kind: str) -> Rule:
@@ -27,7 +30,19 @@ for _name, _kind in (("Sum", "SUM"), ("Prod", "PROD")):
     op(_name, types={"T": NUMBERS, "Tidx": INDEX}, precision=_FULL)(_reduce(_kind))
 for _name, _kind in (("Max", "MAX"), ("Min", "MIN")):
     op(_name, types={"T": NUMBERS, "Tidx": INDEX})(_reduce(_kind))
-op("Mean", types={"T": FLOATS, "Tidx": INDEX}, precision=_FULL)(_reduce("AVG"))
+
+
+@op("Mean", types={"T": NUMBERS, "Tidx": INDEX}, precision=_FULL)
+def mean(ctx: OpContext) -> Value:
+    """Of integers, the sum divided by their number, rounded towards zero."""
+    x = ctx.inputs[0]
+    if x.dtype not in INDEX:
+        return _reduce("AVG")(ctx)  # type: ignore[return-value]
+    axes = ctx.axes(1, x.rank)
+    total = ctx.net.reduce("SUM", x, axes, keepdims=bool(ctx.attr("keep_dims", False)))
+    count = symbolic.mul(1, *(x.shape[axis] for axis in axes))
+    ctx.require(count != 0, "a mean of nothing")
+    return truncated(ctx, total, ctx.net.reshape(ctx.net.size(count, x.dtype), (1,) * total.rank))
 
 
 def _logical(kind: str) -> Rule:
@@ -128,3 +143,27 @@ def cumsum(ctx: OpContext) -> Value:
     exclusive, reverse = bool(ctx.attr("exclusive", False)), bool(ctx.attr("reverse", False))
     layer = net.definition.add_cumulative(net.tensor(x), axis, net.trt.CumulativeOperation.SUM, exclusive, reverse)
     return net.made(layer, x.dtype, x.shape)
+
+
+@op("Cumprod", types={"T": NUMBERS, "Tidx": INDEX}, precision=_FULL)
+def cumprod(ctx: OpContext) -> Value:
+    """Products of 2, 4, 8, … neighbours: layers know sums alone."""
+    net, x = ctx.net, ctx.inputs[0]
+    ctx.require(x.rank >= 1, "of a scalar")
+    axis = ctx.axis(ctx.const_int(1), x.rank)
+    length = ctx.static(x.shape[axis], "the number of factors")
+    ctx.require(1 <= length <= MAX_FACTORS, f"{length} factors")
+    sign = -1 if ctx.attr("reverse", False) else 1
+    if ctx.attr("exclusive", False):
+        x = _shifted(ctx, x, axis, sign)
+    step = 1
+    while step < length:
+        x = net.binary("PROD", x, _shifted(ctx, x, axis, sign * step))
+        step *= 2
+    return x
+
+
+def _shifted(ctx: OpContext, x: Value, axis: int, count: int) -> Value:
+    """The elements moved along an axis, towards its end where count is positive; ones come in."""
+    starts = [-count if k == axis else 0 for k in range(x.rank)]
+    return ctx.net.slice(x, starts, x.shape, mode="FILL", fill=ctx.net.like(1, x))

@@ -153,3 +153,11 @@ def range_(ctx: OpContext) -> Value:
     ctx.require(step > 0, f"a step of {step}")
     count = symbolic.ceildiv(symbolic.sub(last, first), step)
     return net.line(count, first, step, dtype)
+
+
+@op("BroadcastArgs", types={"T": INDEX})
+def broadcast_args(ctx: OpContext) -> Value:
+    try:
+        return _content(list(symbolic.broadcast_shapes(ctx.dims(0), ctx.dims(1))), ctx.attr("T"))
+    except ValueError as error:
+        raise Unsupported(str(error)) from error

@@ -1,4 +1,4 @@
-"""Wrong networks of images and of quantization are found out: layers of the tables' rows with a wrong attribute."""
+"""Wrong networks of images, quantization and composed ops are found out: layers of rows with a wrong attribute."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from unittest import mock
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from tests.ops import cases_convolution, cases_images
-from tests.tensorrt import cases_images as own
-from tests.tensorrt import kit
+from tests.tensorrt import kit, rules_test
 from tf_blade.backends.tensorrt import library
 from tf_blade.backends.tensorrt.convert import Converted, Converter
 
-ROWS = {case.name: case for case in (*cases_convolution.CASES, *cases_images.CASES, *own.CASES)}
+ROWS = {case.name: case for family in rules_test.FAMILIES for case in rules_test.cases_of(family)}
 TRT: Any = library.load().trt
 
 
@@ -44,6 +42,11 @@ def _scaled(layer: Any) -> None:
     layer.weights = TRT.Weights(array)
 
 
+def _stuck(layer: Any) -> None:
+    """Steps of a slice that are its starts."""
+    layer.set_input(3, layer.get_input(1))
+
+
 DAMAGES = (
     Damage("Conv2D_SAME_3x3_2", "CONVOLUTION", _set("padding_mode", TRT.PaddingMode.EXPLICIT_ROUND_DOWN)),
     Damage("Conv2D_dilated_1_3_SAME_1", "CONVOLUTION", _set("dilation_nd", (3, 1))),
@@ -59,15 +62,29 @@ DAMAGES = (
     Damage("QuantizeAndDequantizeV2_False_True_8", "CONSTANT", _scaled),
     Damage("FakeQuantWithMinMaxVarsPerChannel_True", "DEQUANTIZE", _set("axis", 0)),
     Damage("FakeQuantWithMinMaxArgs_0.5_3.0_4", "UNARY", _set("op", TRT.UnaryOperation.CEIL)),
+    Damage("Atan2_float32", "UNARY", _set("op", TRT.UnaryOperation.NEG)),
+    Damage("Bucketize_float32", "ELEMENTWISE", _set("op", TRT.ElementWiseOperation.GREATER)),
+    Damage("Cumprod_1_False_True", "ELEMENTWISE", _set("op", TRT.ElementWiseOperation.SUM)),
+    Damage("ExtractImagePatches_2_1_3_VALID", "SLICE", _stuck),
+    Damage("MatrixBandPart_2_1", "ELEMENTWISE", _set("op", TRT.ElementWiseOperation.SUM)),
+    Damage("MatrixDiagPart_float32", "SLICE", _stuck),
+    Damage("MatrixDiag_float32", "ELEMENTWISE", _set("op", TRT.ElementWiseOperation.SUM)),
+    Damage("MatrixSetDiag_float32", "SELECT", lambda layer: layer.set_input(1, layer.get_input(2))),
+    Damage("Mean_last_int32", "REDUCE", _set("op", TRT.ReduceOperation.MAX)),
+    Damage("MirrorPad_SYMMETRIC_float32", "SLICE", _set("stride", (1, 1))),
+    Damage("Pow_int32", "ELEMENTWISE", _set("op", TRT.ElementWiseOperation.SUM)),
+    Damage("ReverseSequence_int32", "SELECT", lambda layer: layer.set_input(1, layer.get_input(2))),
+    Damage("Roll_two", "SLICE", _set("mode", TRT.SampleMode.CLAMP)),
 )  # fmt: skip
 _CLASSES = {
     "CONSTANT": "IConstantLayer", "CONVOLUTION": "IConvolutionLayer", "DECONVOLUTION": "IDeconvolutionLayer",
     "DEQUANTIZE": "IDequantizeLayer", "ELEMENTWISE": "IElementWiseLayer", "GATHER": "IGatherLayer",
-    "POOLING": "IPoolingLayer", "RESIZE": "IResizeLayer", "SHUFFLE": "IShuffleLayer", "UNARY": "IUnaryLayer",
+    "POOLING": "IPoolingLayer", "REDUCE": "IReduceLayer", "RESIZE": "IResizeLayer", "SELECT": "ISelectLayer",
+    "SHUFFLE": "IShuffleLayer", "SLICE": "ISliceLayer", "UNARY": "IUnaryLayer",
 }  # fmt: skip
 
 
-class WrongImagesTest(parameterized.TestCase):
+class WrongRowsTest(parameterized.TestCase):
     @parameterized.named_parameters((f"{item.row}_{item.kind}", item) for item in DAMAGES)
     def test_a_wrong_network_is_found(self, damage: Damage) -> None:
         convert = Converter.convert

@@ -104,6 +104,30 @@ def _transposed() -> Iterator[OpCase]:
     )
 
 
+def _transposed_groups() -> Iterator[OpCase]:
+    """By filters with gaps, of groups of channels, and of each channel by itself."""
+
+    def fn(op: Callable[..., Any], dy: Any, w: Any, channels: int, reach: int, **attrs: Any) -> Any:
+        shape = tf.shape(dy)
+        sizes = tf.stack([shape[0], shape[1] + reach - 1, shape[2] + reach - 1, channels])
+        return op(input_sizes=sizes, filter=w, out_backprop=dy, strides=[1, 1, 1, 1], padding="VALID", **attrs)
+
+    plain, depthwise = raw.Conv2DBackpropInput, raw.DepthwiseConv2dNativeBackpropInput
+    for label, op, channels, outputs, filters, reach, attrs in (
+        ("dilated", plain, 2, 5, (3, 3, 2, 5), 5, {"dilations": [1, 2, 2, 1]}),
+        ("groups", plain, 6, 4, (2, 2, 3, 4), 2, {}),
+        ("plain", depthwise, 3, 3, (2, 2, 3, 1), 2, {}),
+        ("several", depthwise, 3, 6, (2, 2, 3, 2), 2, {}),
+    ):
+        name = "Conv2DBackpropInput" if op is plain else "DepthwiseConv2dNativeBackpropInput"
+        yield OpCase(
+            f"{name}_{label}",
+            lambda dy, w, op=op, channels=channels, reach=reach, attrs=attrs: fn(op, dy, w, channels, reach, **attrs),
+            (f32("n", "h", 4, outputs), f32(*filters)),
+            sizes=(1, 3),
+        )
+
+
 def _pools() -> Iterator[OpCase]:
     yield OpCase(
         "MaxPoolV2",
@@ -250,6 +274,7 @@ def _round_trips() -> Iterator[OpCase]:
 CASES: tuple[OpCase, ...] = (
     *_convolutions(),
     *_transposed(),
+    *_transposed_groups(),
     *_pools(),
     *_norms(),
     *_resizes(),

@@ -68,12 +68,18 @@ def _kernel(ctx: Context) -> np.ndarray:
 def deconvolution(ctx: Context) -> np.ndarray:
     x, kernel = wide(ctx[0]), wide(_kernel(ctx))
     strides = tuple(ctx.layer.stride_nd)
-    assert ctx.layer.num_groups == 1 and ctx.layer.num_output_maps == kernel.shape[1]
-    sizes = [(n - 1) * s + k for n, s, k in zip(x.shape[2:], strides, kernel.shape[2:], strict=True)]
-    result = np.zeros((x.shape[0], kernel.shape[1], *sizes))
+    groups = ctx.layer.num_groups
+    assert ctx.layer.num_output_maps == kernel.shape[1] * groups and tuple(ctx.layer.kernel_size_nd) == kernel.shape[2:]
+    rates = tuple(ctx.layer.dilation_nd)
+    reach = [(k - 1) * rate + 1 for k, rate in zip(kernel.shape[2:], rates, strict=True)]
+    sizes = [(n - 1) * s + r for n, s, r in zip(x.shape[2:], strides, reach, strict=True)]
+    result = np.zeros((x.shape[0], kernel.shape[1] * groups, *sizes))
+    pairs = list(zip(np.split(x, groups, 1), np.split(kernel, groups, 0), strict=True))
     for offset in itertools.product(*(range(k) for k in kernel.shape[2:])):
-        part = np.moveaxis(np.tensordot(x, kernel[_at(*offset)], (1, 0)), -1, 1)
-        at = tuple(slice(o, o + (n - 1) * s + 1, s) for o, n, s in zip(offset, x.shape[2:], strides, strict=True))
+        parts = [np.moveaxis(np.tensordot(a, b[_at(*offset)], (1, 0)), -1, 1) for a, b in pairs]
+        part = np.concatenate(parts, 1)
+        first = [k * rate for k, rate in zip(offset, rates, strict=True)]
+        at = tuple(slice(o, o + (n - 1) * s + 1, s) for o, n, s in zip(first, x.shape[2:], strides, strict=True))
         result[_at(*at)] += part
     pads = zip(tuple(ctx.layer.pre_padding), tuple(ctx.layer.post_padding), sizes, strict=True)
     crop = tuple(slice(low, size - high) for low, high, size in pads)

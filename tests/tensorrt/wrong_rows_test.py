@@ -64,6 +64,8 @@ DAMAGES = (
     Damage("FakeQuantWithMinMaxArgs_0.5_3.0_4", "UNARY", _set("op", TRT.UnaryOperation.CEIL)),
     Damage("Atan2_float32", "UNARY", _set("op", TRT.UnaryOperation.NEG)),
     Damage("Bucketize_float32", "ELEMENTWISE", _set("op", TRT.ElementWiseOperation.GREATER)),
+    Damage("Conv2DBackpropInput_dilated", "DECONVOLUTION", _set("dilation_nd", (1, 1))),
+    Damage("Conv2DBackpropInput_groups", "SHUFFLE", _set("first_transpose", (3, 2, 1, 0))),
     Damage("Cumprod_1_False_True", "ELEMENTWISE", _set("op", TRT.ElementWiseOperation.SUM)),
     Damage("ExtractImagePatches_2_1_3_VALID", "SLICE", _stuck),
     Damage("MatrixBandPart_2_1", "ELEMENTWISE", _set("op", TRT.ElementWiseOperation.SUM)),

@@ -14,7 +14,6 @@ from tf_blade.backends.tensorrt.ops.windows import (
     from_first,
     is_static,
     set_window,
-    spatial,
     to_first,
     window_of,
 )
@@ -106,33 +105,58 @@ def _with_kernel(ctx: OpContext, method: str, image: Value, kernel: Value, maps:
 @op("Conv2DBackpropInput", types={"T": FLOATS}, precision=_LOW)
 @op("Conv3DBackpropInputV2", types={"T": FLOATS, "Tshape": INDEX}, precision=_LOW)
 def transposed(ctx: OpContext) -> Value:
-    """The result's size comes as an input: it must be known, or follow from the inputs' sizes."""
+    """The filter has the channels of a group of the result, and those of what it is made of."""
+    w, (channels, *image) = ctx.inputs[1], _image(ctx)
+    per_group = ctx.static(w.shape[-2], "the number of the filter's channels")
+    groups = _groups(ctx, ctx.static(channels, "the number of channels"), per_group)
+    return _deconvolution(ctx, _first(ctx, w), image, groups)
+
+
+@op("DepthwiseConv2dNativeBackpropInput", types={"T": FLOATS}, precision=_LOW)
+def transposed_depthwise(ctx: OpContext) -> Value:
+    """Each channel by itself, of as many as the filter's last dimension says."""
+    w, (channels, *image) = ctx.inputs[1], _image(ctx)
+    ctx.require(symbolic.equal(channels, w.shape[2]), "channels that may differ from the filter's")
+    count, multiplier = (ctx.static(dim, "the number of the filter's channels") for dim in w.shape[2:])
+    size = _size(ctx, w)
+    kernel = ctx.net.transpose(ctx.net.reshape(w, (*size, count * multiplier)), (2, 0, 1))
+    return _deconvolution(ctx, ctx.net.reshape(kernel, (count * multiplier, 1, *size)), image, count)
+
+
+def _image(ctx: OpContext) -> list[Dim]:
+    """Channels and sizes of the result. They come as an input: known, or following from the inputs' sizes."""
     _, w, dy = ctx.inputs
     sizes = ctx.dims(0)
     ctx.require(len(sizes) == w.rank == dy.rank, "operands of several ranks")
     last = channels_last(ctx, dy.rank)
-    channels, image = (sizes[-1], sizes[1:-1]) if last else (sizes[1], sizes[2:])
-    dy = to_first(ctx, dy)
     ctx.require(symbolic.equal(sizes[0], dy.shape[0]), "batches that may differ")
-    ctx.require(symbolic.equal(w.shape[-1], dy.shape[1]), "channels that may differ from the filter's")
-    dilations = spatial(ctx, "dilations", ctx.ints("dilations"), dy.rank)
-    ctx.require(set(dilations) == {1}, "a dilated transposed convolution")
-    ctx.require(symbolic.equal(channels, w.shape[-2]), "a transposed convolution in groups")
-    window = window_of(ctx, image, _size(ctx, w))
+    return [sizes[-1], *sizes[1:-1]] if last else list(sizes[1:])
+
+
+def _deconvolution(ctx: OpContext, kernel: Value, image: Sequence[Dim], groups: int) -> Value:
+    """The node's, by a kernel of the channels of what it is made of, those of a group of the result, and the size."""
+    dy = to_first(ctx, ctx.inputs[2])
+    ctx.require(symbolic.equal(kernel.shape[0], dy.shape[1]), "channels that may differ from the filter's")
+    ctx.require(int(kernel.shape[0]) % groups == 0, f"{kernel.shape[0]} channels in {groups} groups")
+    window = window_of(ctx, image, [int(dim) for dim in kernel.shape[2:]])
     for dim, expected in zip(dy.shape[2:], window.over(image), strict=True):
         ctx.require(symbolic.equal(dim, expected), f"sizes that do not follow from the input's: {dim} for {expected}")
-    return from_first(ctx, _deconvolved(ctx, dy, _first(ctx, w), window, image))
+    return from_first(ctx, _deconvolved(ctx, dy, kernel, window, (groups, *image)))
 
 
-def _deconvolved(ctx: OpContext, dy: Value, kernel: Value, window: Window, image: Sequence[Dim]) -> Value:
-    """All that the windows wrote, cut to the image; beyond what any window wrote it is 0."""
-    layer = _with_kernel(ctx, "add_deconvolution_nd", dy, kernel, int(kernel.shape[1]))
+def _deconvolved(ctx: OpContext, dy: Value, kernel: Value, window: Window, result: Sequence[Dim]) -> Value:
+    """All that the windows wrote, in groups, cut to the image; beyond what any window wrote it is 0."""
+    groups, *image = result
+    channels = int(kernel.shape[1]) * int(groups)
+    layer = _with_kernel(ctx, "add_deconvolution_nd", dy, kernel, channels)
     layer.stride_nd = window.strides
+    layer.num_groups = int(groups)
+    layer.dilation_nd = window.dilations
     reached = [
         symbolic.add(symbolic.mul(symbolic.sub(dim, 1), stride), reach)
         for dim, stride, reach in zip(dy.shape[2:], window.strides, window.reach, strict=True)
     ]
-    outer = (dy.shape[0], kernel.shape[1])
+    outer = (dy.shape[0], channels)
     spare = [
         symbolic.sub(symbolic.sub(end, low), dim) for end, low, dim in zip(reached, window.low, image, strict=True)
     ]

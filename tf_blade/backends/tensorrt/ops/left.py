@@ -9,7 +9,7 @@ REASONS: dict[str, str] = {
     """,
     "how much there is only the run finds: TensorRT-RTX has the layer for that in no plan": """
         Where Unique UniqueV2 UniqueWithCounts UniqueWithCountsV2 DynamicPartition RaggedRange RaggedGather
-        RaggedTensorToSparse SparseFillEmptyRows
+        RaggedTensorToSparse RaggedTensorToTensor SparseFillEmptyRows
     """,
     "layers know sums along an axis alone": """
         CumulativeLogsumexp
@@ -32,6 +32,10 @@ REASONS: dict[str, str] = {
     """,
     "TensorFlow's weights of cubic pieces come from a table, and layers compute theirs": """
         ResizeBicubic
+    """,
+    "lists of tensors belong to loops, which an engine of another backend holds whole": """
+        EmptyTensorList TensorListFromTensor TensorListReserve TensorListStack TensorListGetItem TensorListSetItem
+        TensorListPushBack TensorListPopBack TensorListLength TensorListGather
     """,
     "layers crop no boxes that only the run knows": """
         CropAndResize

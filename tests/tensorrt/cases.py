@@ -178,7 +178,7 @@ def _diagonals() -> Iterator[OpCase]:
 
 
 CASES: tuple[OpCase, ...] = (
-    *(case for case in cases_sampling.CASES if case.name.startswith("ExtractImagePatches")),
+    *(case for case in cases_sampling.CASES if case.name.startswith(("AdjustContrastv2", "ExtractImagePatches"))),
     *_elementwise(),
     *_shape(),
     *_volumes(),

@@ -12,7 +12,10 @@ from tests.tensorrt import kit
 from tf_blade.backends.tensorrt.ops.base import RULES
 
 # Modules tests/ops/cases_<family>.py, whose rows run on every backend, and what only TensorRT is asked.
-SHARED = ("elementwise", "matrix", "reductions", "shape", "movement", "convolution", "images", "rearrange", "losses")
+SHARED = (
+    "elementwise", "matrix", "reductions", "shape", "movement", "convolution", "images", "rearrange", "losses",
+    "segments",
+)  # fmt: skip
 OWN = {"tensorrt": "tests.tensorrt.cases", "tensorrt_images": "tests.tensorrt.cases_images"}
 FAMILIES = (*SHARED, *OWN)
 # Rows of an op, with different types or attributes, that get a plan: builds take time.

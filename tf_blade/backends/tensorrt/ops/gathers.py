@@ -1,4 +1,4 @@
-"""Rules of gathers, scatters and one-hot.
+"""Rules of gathers, scatters, one-hot and counts.
 
 An index out of range is an error of the call in TensorFlow on CPUs, and zeros on GPUs; plans follow the latter.
 """
@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from tf_blade.backends.tensorrt.ops.base import ALL, INDEX, OpContext, op
+from tf_blade import symbolic
+from tf_blade.backends.tensorrt.ops.base import ALL, INDEX, OpContext, Precision, op
 from tf_blade.backends.tensorrt.values import Value
 from tf_blade.dtypes import DType
 
+# Bins of a count, which compares each element with each of them.
+_MAX_BINS = 4096
+_COUNTS = INDEX | {DType.FLOAT}
 _INDICES = {"Tindices": INDEX}
 
 
@@ -89,3 +93,36 @@ def one_hot(ctx: OpContext) -> Value:
     line = np.arange(depth).reshape([depth if k == axis else 1 for k in range(spread.rank)])
     hot = net.compare("EQUAL", spread, net.constant(line, indices.dtype))
     return net.select(hot, ctx.inputs[2], ctx.inputs[3])
+
+
+@op("Bincount", types={"T": _COUNTS}, precision=Precision.FULL)
+def bincount(ctx: OpContext) -> Value:
+    """Of all elements, wherever they are."""
+    x, _, weights = ctx.inputs
+    flat = ctx.net.reshape(x, (symbolic.num_elements(x.shape),))
+    if weights.shape != (0,):
+        weights = ctx.net.reshape(weights, flat.shape)
+    return _counted(ctx, flat, weights)
+
+
+@op("DenseBincount", types={"Tidx": INDEX, "T": _COUNTS}, precision=Precision.FULL)
+def dense_bincount(ctx: OpContext) -> Value:
+    """Of the elements of each row."""
+    x, _, weights = ctx.inputs
+    ctx.require(x.rank in (1, 2), f"counts of rank {x.rank}")
+    return _counted(ctx, x, weights)
+
+
+def _counted(ctx: OpContext, x: Value, weights: Value) -> Value:
+    """How often each of the first numbers is in the last dimension; or the sum of the weights of where it is."""
+    net, bins, dtype = ctx.net, ctx.const_int(1), ctx.attr("T")
+    ctx.require(1 <= bins <= _MAX_BINS, f"{bins} bins")
+    line = np.arange(bins).reshape((1,) * x.rank + (bins,))
+    hits = net.compare("EQUAL", net.reshape(x, (*x.shape, 1)), net.constant(line, x.dtype))
+    axis = (x.rank - 1,)
+    if ctx.attr("binary_output", False) or weights.shape == (0,):
+        kind = "MAX" if ctx.attr("binary_output", False) else "SUM"
+        return net.cast(net.reduce(kind, net.cast(hits, DType.INT32), axis, keepdims=False), dtype)
+    ctx.require(symbolic.same_shape(weights.shape, x.shape), "weights that may be of another shape")
+    each = net.select(hits, net.reshape(weights, (*x.shape, 1)), net.like(0, weights))
+    return net.reduce("SUM", each, axis, keepdims=False)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tf_blade import symbolic
-from tf_blade.backends.tensorrt.ops.base import ALL, FLOATS, INTEGERS, OpContext, op
+from tf_blade.backends.tensorrt.ops.base import ALL, FLOATS, INTEGERS, OpContext, Precision, op
 from tf_blade.backends.tensorrt.ops.windows import channels_last, from_first, to_first
 from tf_blade.backends.tensorrt.values import Value
 from tf_blade.dtypes import DType
@@ -62,6 +62,15 @@ def resized(ctx: OpContext, x: Value, size: Sequence[Dim], mode: str, how: str) 
     else:
         layer.set_input(1, ctx.net.shape_tensor(shape))
     return ctx.net.made(layer, x.dtype, shape)
+
+
+@op("AdjustContrastv2", types={"T": frozenset({DType.FLOAT})}, precision=Precision.FULL)
+def adjust_contrast(ctx: OpContext) -> Value:
+    """How far each pixel is from its channel's mean, times a factor."""
+    net, (x, factor) = ctx.net, ctx.inputs
+    ctx.require(x.rank >= 3, "an image has rank 3 or more")
+    mean = net.reduce("AVG", x, (x.rank - 3, x.rank - 2), keepdims=True)
+    return net.binary("SUM", net.binary("PROD", net.binary("SUB", x, mean), factor), mean)
 
 
 # Blocks of an image, as channels.

@@ -18,7 +18,7 @@ REASONS: dict[str, str] = {
         SegmentSum SegmentMean SegmentProd SegmentMax SegmentMin UnsortedSegmentSum UnsortedSegmentProd
         UnsortedSegmentMax UnsortedSegmentMin SparseSegmentSum SparseSegmentMean SparseSegmentSqrtN
         SparseSegmentSumWithNumSegments SparseSegmentMeanWithNumSegments SparseSegmentSqrtNWithNumSegments
-        TensorScatterAdd TensorScatterSub TensorScatterMax TensorScatterMin Bincount DenseBincount
+        TensorScatterAdd TensorScatterSub TensorScatterMax TensorScatterMin
     """,
     "layers compute with bools and numbers, not with bits": """
         BitwiseAnd BitwiseOr BitwiseXor Invert LeftShift RightShift Bitcast PopulationCount

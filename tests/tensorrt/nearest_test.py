@@ -12,7 +12,8 @@ from absl.testing import absltest, parameterized
 from tests.ops.harness import OpCase, f32
 from tests.tensorrt import cases_images, kit
 from tf_blade import symbolic
-from tf_blade.backends.tensorrt.builder import within
+from tf_blade.backends.tensorrt import process
+from tf_blade.backends.tensorrt.builder import PlanOptions, within
 from tf_blade.backends.tensorrt.ops import nearest
 from tf_blade.backends.tensorrt.profiles import Range
 from tf_blade.errors import Unsupported
@@ -71,6 +72,13 @@ class NearestTest(parameterized.TestCase):
         self.assertEqual(({"h": Range(1, 2048, 2048), "n": Range(1, 1, 9)},), within([wide, beyond], limits))
         with self.assertRaisesRegex(Unsupported, "sizes beyond"):
             within([beyond], limits)
+
+    def test_a_built_plan_ends_there_too(self) -> None:
+        _, graph = kit.trace(_ROUNDED)
+        ranges = {"h": (1000, 3000, 5000)}
+        job = process.Job(graph, frozenset(), PlanOptions(compute_capabilities=(89,)), ranges)
+        _, description = process.build(job, process.Limits(300))
+        self.assertEqual([2, 2048, 3, 1], description["profiles"][-1][0]["max"])
 
     def test_two_unknown_sizes(self) -> None:
         def fn(x: Any, y: Any) -> Any:

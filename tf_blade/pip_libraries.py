@@ -10,27 +10,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PATH_VARIABLE = "TF_BLADE_TENSORRT_PATH"
-# The libraries that plans are run by, and the packages that may hold them. Finding these imports nothing.
+# The libraries that plans are run by, a major version follows; and the packages that may hold them. Finding these
+# imports nothing.
 _LIBRARIES = {
-    "libnvinfer.so.*": ("tensorrt_libs", "tensorrt"),
-    "libtensorrt_rtx.so.*": ("tensorrt_rtx_libs", "tensorrt_rtx"),
+    "libnvinfer.so.": ("tensorrt_libs", "tensorrt"),
+    "libtensorrt_rtx.so.": ("tensorrt_rtx_libs", "tensorrt_rtx"),
 }
 
 
 def publish() -> None:
     """Sets the variable in this process to the folders of pip's packages, where nobody has set it.
 
-    A library in LD_LIBRARY_PATH stays the one that is found.
+    A library in LD_LIBRARY_PATH stays the one that is found; one of another major version is another library.
     """
     if PATH_VARIABLE in os.environ:
         return
     known = [Path(item) for item in os.environ.get("LD_LIBRARY_PATH", "").split(":") if item]
     found = [
         str(folder)
-        for pattern, packages in _LIBRARIES.items()
-        if not any(_holds(item, pattern) for item in known)
+        for library, packages in _LIBRARIES.items()
         for folder in _folders(packages)
-        if _holds(folder, pattern) and ":" not in str(folder)
+        if ":" not in str(folder) and _held(folder, library).difference(*(_held(item, library) for item in known))
     ]
     if found:
         os.environ[PATH_VARIABLE] = ":".join(dict.fromkeys(found))
@@ -45,5 +45,11 @@ def _folders(packages: tuple[str, ...]) -> Iterator[Path]:
         yield from map(Path, (spec.submodule_search_locations or ()) if spec is not None else ())
 
 
-def _holds(folder: Path, pattern: str) -> bool:
-    return next(folder.glob(pattern), None) is not None
+def _held(folder: Path, library: str) -> set[str]:
+    """The versions of a library in a folder, by the names that the loader is asked for."""
+    try:
+        return {item.name for item in folder.glob(f"{library}*") if item.name.removeprefix(library).isdigit()}
+    except (
+        OSError
+    ):  # a folder that this user may not read, or no folder's name: nothing can be loaded from there either
+        return set()

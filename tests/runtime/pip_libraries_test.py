@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -29,8 +31,10 @@ class PipLibrariesTest(parameterized.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.site = Path(self.create_tempdir().full_path)
-        # Installed ones are hidden, and importing one of these would fail.
+        # Installed ones are hidden, imported ones too, and importing one of these would fail.
+        self.enter_context(mock.patch.dict(sys.modules))
         for name in _NAMES[1:]:
+            sys.modules.pop(name, None)
             (self.site / name).mkdir()
             (self.site / name / "__init__.py").write_text("raise AssertionError('imported')")
 
@@ -77,6 +81,36 @@ class PipLibrariesTest(parameterized.TestCase):
         self.install("tensorrt_libs", "libnvinfer.so.10")
         other = self.install("tensorrt_rtx_libs", "libtensorrt_rtx.so.1")
         self.assertEqual(other, self.found(LD_LIBRARY_PATH=f"/none:{folder}"))
+
+    def test_one_of_another_major_version_is_another_library(self) -> None:
+        """The op library asks the loader for the version that it was built for, which may be in pip's folder alone."""
+        folder = Path(self.create_tempdir().full_path)
+        (folder / "libnvinfer.so.10").touch()
+        (folder / "libnvinfer.so.11.0.3").touch()  # which nobody asks for
+        mine = self.install("tensorrt_libs", "libnvinfer.so.11")
+        self.assertEqual(mine, self.found(LD_LIBRARY_PATH=str(folder)))
+        (folder / "libnvinfer.so.11").touch()
+        self.assertIsNone(self.found(LD_LIBRARY_PATH=str(folder)))
+
+    @parameterized.parameters("x" * 300, "x/" * 3000, "file/inside", "loop/inside")
+    def test_folders_that_cannot_be_read(self, name: str) -> None:
+        """Too long for the system, of what is no folder, and links in a circle."""
+        (self.site / "file").touch()
+        (self.site / "loop").symlink_to("loop")
+        mine = self.install("tensorrt_libs", "libnvinfer.so.11")
+        self.assertEqual(mine, self.found(LD_LIBRARY_PATH=f"{self.site}/{name}"))
+
+    def test_a_package_that_cannot_be_read(self) -> None:
+        folders = {package: self.install(package, "libnvinfer.so.11") for package in ("tensorrt_libs", "tensorrt")}
+        glob = Path.glob
+
+        def refuse(folder: Path, pattern: str) -> Iterator[Path]:
+            if str(folder) == folders["tensorrt_libs"]:
+                raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+            return glob(folder, pattern)
+
+        with mock.patch.object(Path, "glob", refuse):
+            self.assertEqual(folders["tensorrt"], self.found())
 
     def test_a_module_that_is_no_package(self) -> None:
         with mock.patch.dict(sys.modules, {"tensorrt_libs": types.ModuleType("tensorrt_libs")}):

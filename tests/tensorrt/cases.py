@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from tests.ops import cases_sampling
-from tests.ops.harness import Arg, OpCase, Sizes, f32, i32, integers, uniform
+from tests.ops.cases_elementwise import INF, NAN
+from tests.ops.harness import Arg, OpCase, Sizes, cycle, f32, i32, integers, uniform
 
 raw = tf.raw_ops
 
@@ -31,6 +32,33 @@ def _elementwise() -> Iterator[OpCase]:
             lambda x, e=exponent: raw.Pow(x=x, y=tf.constant(e)),
             (f32("n", 3, make=uniform(0.2, 3)),),
         )
+
+
+def _far() -> Iterator[OpCase]:
+    """Values whose sums, products or quotients leave a type, or have no number, on the way to a result that has one."""
+    large = cycle(2**31 - 1, 2**31 - 8, 5, 2**31 - 1, -(2**31), -(2**31) + 3, -7)
+    for axis in (0, 1):
+        yield OpCase(
+            f"Mean_large_{axis}_int32",
+            lambda x, axis=axis: raw.Mean(input=x, axis=[axis]),
+            (i32("n", 4, make=large),),
+            sizes=(3, 8),
+        )
+    factors = cycle(1e-30, 1e30, 1e30, 1e-30, 2, 3e-30, 1e-30, 1e30, 0, 4, INF, 2, 5, INF, 0, -1, -INF, 7, 1e-30)
+    for exclusive in (False, True):
+        for reverse in (False, True):
+            yield OpCase(
+                f"Cumprod_far_{exclusive}_{reverse}",
+                lambda x, e=exclusive, r=reverse: raw.Cumprod(x=x, axis=1, exclusive=e, reverse=r),
+                (f32("n", 8, make=factors),),
+                sizes=(5, 19),
+            )
+    yield OpCase(
+        "Cumprod_many_int32", lambda x: raw.Cumprod(x=x, axis=1), (i32("n", 200, make=integers(-5, 6)),), sizes=(3,)
+    )
+    corners = cycle(0.0, -0.0, 1.0, -1.0, INF, -INF, NAN, 3e38, -2e-38)
+    yield OpCase("Atan2_corners", lambda y, x: raw.Atan2(y=y, x=x), (f32(9, 1, make=corners), f32(1, 9, make=corners)))
+    yield OpCase("Pow_root", lambda x: raw.Pow(x=x, y=0.5), (f32("n", make=corners),), sizes=(3, 9))
 
 
 def _shape() -> Iterator[OpCase]:
@@ -180,6 +208,7 @@ def _diagonals() -> Iterator[OpCase]:
 CASES: tuple[OpCase, ...] = (
     *(case for case in cases_sampling.CASES if case.name.startswith(("AdjustContrastv2", "ExtractImagePatches"))),
     *_elementwise(),
+    *_far(),
     *_shape(),
     *_volumes(),
     *_images(),

@@ -11,12 +11,17 @@ from tf_blade.backends.tensorrt.ops.base import ALL, INDEX, OpContext, op
 from tf_blade.backends.tensorrt.values import Value
 from tf_blade.symbolic import Dim
 
+_TOO_MANY = 2**31 - 1
+
 
 @op("MatrixBandPart", types={"T": ALL, "Tindex": INDEX})
 def matrix_band_part(ctx: OpContext) -> Value:
     """Zeros outside of a band around the diagonal."""
     net, x = ctx.net, ctx.inputs[0]
     lower, upper = ctx.const_int(1), ctx.const_int(2)
+    ctx.require(
+        max(lower, upper) < _TOO_MANY, "more diagonals than a matrix can have, of which TensorFlow reports an error"
+    )
     _matrix(ctx, x)
     below = _below(ctx, *x.shape[-2:])
     sides = []

@@ -80,7 +80,7 @@ def chosen(old: Any, new: Any, position: np.ndarray, mode: str) -> np.ndarray:
     elif mode == CORNERS:
         corners = (old - 1).astype(np.float32) / np.maximum(new - 1, 1).astype(np.float32)
         place = place * np.where(new > 1, corners, scale)
-        place = np.trunc(place + np.float32(0.5))
+        place = np.floor(place.astype(np.float64) + 0.5)  # roundf: in float32 the sum would be rounded too
     else:
         place = np.floor(place * scale)
     return np.clip(place.astype(np.int32), 0, old - 1)

@@ -28,15 +28,23 @@ def power(ctx: OpContext) -> Value:
     )
     assert exponent is not None
     number = float(exponent.reshape(-1)[0])
+    ctx.require(math.isfinite(number), f"the exponent {number:g}")
     if number == 0:
         return ctx.net.broadcast(ctx.net.like(1, x), x.shape)
     if number == 0.5:
-        return ctx.net.unary("SQRT", x)
+        return _root(ctx, x)
     if number != int(number):
         return ctx.net.binary("POW", x, ctx.net.reshape(y, (1,) * x.rank))
     ctx.require(abs(number) <= MAX_POWER, f"the exponent {number:g}")
     result = _product(ctx, [x] * int(abs(number)))
     return result if number > 0 else ctx.net.unary("RECIP", result)
+
+
+def _root(ctx: OpContext, x: Value) -> Value:
+    """As a power: of an infinity, and of a zero, without its sign. A square root of the infinity below 0 is NaN."""
+    net = ctx.net
+    unsigned = net.binary("OR", net.unary("ISINF", x, DType.BOOL), net.compare("EQUAL", x, net.like(0, x)))
+    return net.unary("SQRT", net.select(unsigned, net.unary("ABS", x), x))
 
 
 def _product(ctx: OpContext, values: Iterable[Value]) -> Value:
@@ -64,13 +72,17 @@ def _whole_powers(ctx: OpContext, x: Value, exponents: np.ndarray | None) -> Val
 def atan2(ctx: OpContext) -> Value:
     """The angle of a point: the quotient's, and half a turn where x is below 0. Zeros have signs here."""
     net, (y, x) = ctx.net, ctx.inputs
-    zero = net.like(0, y)
-    none = net.compare("EQUAL", y, zero)
-    near = net.unary("ATAN", net.binary("DIV", net.select(none, zero, y), net.select(none, net.like(1, x), x)))
+    # Of two infinities the signs tell the angle, where their quotient is NaN.
+    endless = net.binary("AND", *(net.unary("ISINF", item, DType.BOOL) for item in (y, x)))
+    y, x = (net.select(endless, net.unary("SIGN", item), item) for item in (y, x))
+    none = net.compare("EQUAL", y, net.like(0, y))
+    near = net.unary(
+        "ATAN", net.binary("DIV", net.select(none, net.like(0, y), y), net.select(none, net.like(1, x), x))
+    )
     half = net.select(_negative(ctx, y), net.like(-math.pi, y), net.like(math.pi, y))
-    turn = net.select(_negative(ctx, x), half, zero)
-    # The sum of zeros has no sign: a zero keeps y's.
-    return net.select(none, net.select(_negative(ctx, x), half, y), net.binary("SUM", near, turn))
+    # To the right of 0 a zero keeps y's sign.
+    angle = net.select(_negative(ctx, x), net.binary("SUM", near, half), net.select(none, y, near))
+    return net.select(net.unary("ISNAN", x, DType.BOOL), x, angle)
 
 
 def _negative(ctx: OpContext, x: Value) -> Value:

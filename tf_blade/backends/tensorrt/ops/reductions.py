@@ -16,6 +16,7 @@ from tf_blade.symbolic import Dim
 _FULL = Precision.FULL
 MAX_K = 3840  # TensorRT's
 MAX_FACTORS = 1024
+MAX_FLOAT_FACTORS = 128
 
 
 def _reduce(kind: str) -> Rule:
@@ -39,10 +40,13 @@ def mean(ctx: OpContext) -> Value:
     if x.dtype not in INDEX:
         return _reduce("AVG")(ctx)  # type: ignore[return-value]
     axes = ctx.axes(1, x.rank)
-    total = ctx.net.reduce("SUM", x, axes, keepdims=bool(ctx.attr("keep_dims", False)))
+    # TensorFlow sums int32 in int64.
+    wide = ctx.net.cast(x, DType.INT64)
+    total = ctx.net.reduce("SUM", wide, axes, keepdims=bool(ctx.attr("keep_dims", False)))
     count = symbolic.mul(1, *(x.shape[axis] for axis in axes))
     ctx.require(count != 0, "a mean of nothing")
-    return truncated(ctx, total, ctx.net.reshape(ctx.net.size(count, x.dtype), (1,) * total.rank))
+    result = truncated(ctx, total, ctx.net.reshape(ctx.net.size(count, DType.INT64), (1,) * total.rank))
+    return ctx.net.cast(result, x.dtype)
 
 
 def _logical(kind: str) -> Rule:
@@ -147,20 +151,34 @@ def cumsum(ctx: OpContext) -> Value:
 
 @op("Cumprod", types={"T": NUMBERS, "Tidx": INDEX}, precision=_FULL)
 def cumprod(ctx: OpContext) -> Value:
-    """Products of 2, 4, 8, … neighbours: layers know sums alone."""
+    """Of integers, products of 2, 4, 8, … neighbours: layers know sums alone. Of floats, one factor after the other:
+    those products may overflow or vanish where TensorFlow's do not.
+    """
     net, x = ctx.net, ctx.inputs[0]
     ctx.require(x.rank >= 1, "of a scalar")
     axis = ctx.axis(ctx.const_int(1), x.rank)
     length = ctx.static(x.shape[axis], "the number of factors")
-    ctx.require(1 <= length <= MAX_FACTORS, f"{length} factors")
+    ctx.require(1 <= length <= (MAX_FACTORS if x.dtype in INDEX else MAX_FLOAT_FACTORS), f"{length} factors")
     sign = -1 if ctx.attr("reverse", False) else 1
     if ctx.attr("exclusive", False):
         x = _shifted(ctx, x, axis, sign)
+    if x.dtype not in INDEX:
+        return _products(ctx, x, axis, length, sign)
     step = 1
     while step < length:
         x = net.binary("PROD", x, _shifted(ctx, x, axis, sign * step))
         step *= 2
     return x
+
+
+def _products(ctx: OpContext, x: Value, axis: int, length: int, sign: int) -> Value:
+    """The products of the first factors, in their order from the one end or the other."""
+    net, products = ctx.net, list[Value]()
+    for index in range(length) if sign > 0 else reversed(range(length)):
+        starts = [index if k == axis else 0 for k in range(x.rank)]
+        factor = net.slice(x, starts, [1 if k == axis else dim for k, dim in enumerate(x.shape)])
+        products.append(net.binary("PROD", products[-1], factor) if products else factor)
+    return net.concat(products[::sign], axis)
 
 
 def _shifted(ctx: OpContext, x: Value, axis: int, count: int) -> Value:

@@ -47,6 +47,7 @@ from tf_blade.report.report import (
 )
 from tf_blade.rewrite.ends import end_after_effects, end_after_reads
 from tf_blade.rewrite.replace import ENGINE_OP, Replacement, replace_clusters
+from tf_blade.saved_model.arguments import Inputs, arguments_of
 from tf_blade.saved_model.bodies import MAIN, Bodies, make_edit, read_bodies
 from tf_blade.saved_model.check import check_lossless
 from tf_blade.saved_model.engines import count_engine_nodes
@@ -182,6 +183,7 @@ class _Run:
     padded: tuple[int, ...] = ()
     backends: tuple[Backend, ...] = ()
     ranges: GivenRanges = dataclasses.field(default_factory=GivenRanges)
+    arguments: Mapping[str, Inputs] = dataclasses.field(default_factory=dict)
 
     @contextlib.contextmanager
     def phase(self, phase: Phase, total: int = 1) -> Iterator[None]:
@@ -224,7 +226,8 @@ class _Run:
 
     def read(self, model: SavedModel, selection: Selection) -> Bodies:
         self.choose_backends()
-        self.ranges = given_ranges(model, self.settings)
+        self.arguments = arguments_of(model)
+        self.ranges = given_ranges(model, self.settings, self.arguments)
         bodies = read_bodies(model, selection)
         self.graphs = bodies.graphs
         for name, error in bodies.unreadable:
@@ -304,7 +307,7 @@ class _Run:
     def sized(self, piece: ClusterGraph, graph: Graph) -> ClusterGraph:
         """The cut-out cluster with what is known of its sizes."""
         samples = [sample for group in self.samples.values() for sample in group]
-        seen = observed(graph, piece, samples)
+        seen = observed(graph, piece, samples, self.arguments.get(graph.name, {}))
         return dataclasses.replace(piece, observed=seen, ranges=self.ranges.of(graph, piece), padded=self.padded)
 
     def signed(self, engine: BuiltEngine) -> BuiltEngine:
@@ -320,6 +323,12 @@ class _Run:
         item.seconds = sum(engine.seconds for engine in engines)
         item.details = {key: value for engine in engines for key, value in engine.details}
         item.engine_bytes = sum(len(engine.engine) for engine in engines)
+        self.report.notes += [
+            f"the range of {' and '.join(self.ranges.origin(cluster.name, symbol))} ends earlier in {cluster.name}:"
+            f" {engine.backend} computes what TensorFlow does for sizes up to {limit} there"
+            for engine in engines
+            for symbol, limit in engine.limits.items()
+        ]
         # Constants and reads of variables belong to every cluster that reads them.
         self.inside.update((function, node.name) for node in cluster.nodes)
         totals = self.report.totals

@@ -81,6 +81,7 @@ class BuiltEngine:
         seconds: time the build took.
         details: anything worth showing, e.g. the kernels; keys and values as text.
         partial: it takes some of the calls only; the engine of the next backend is for the others.
+        limits: of sizes, as the cluster's graph names them, whose given ranges the engine does not reach the end of.
     """
 
     backend: str
@@ -88,6 +89,7 @@ class BuiltEngine:
     seconds: float
     details: tuple[tuple[str, str], ...] = ()
     partial: bool = False
+    limits: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 class Backend(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -9,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import absltest, parameterized
 
+import tf_blade
 from tests.ops.harness import OpCase, f32
 from tests.tensorrt import cases_images, kit
 from tf_blade import symbolic
-from tf_blade.backends.tensorrt import process
-from tf_blade.backends.tensorrt.builder import PlanOptions, within
+from tf_blade.backends.tensorrt.builder import within
 from tf_blade.backends.tensorrt.ops import nearest
 from tf_blade.backends.tensorrt.profiles import Range
 from tf_blade.errors import Unsupported
@@ -59,6 +60,14 @@ class NearestTest(parameterized.TestCase):
                 computed[pixel] += added
             np.testing.assert_array_equal(_tensorflow(before, after, mode), computed, f"{before} to {after}")
 
+    @parameterized.parameters(*FLAGS)
+    def test_choices_are_tensorflows(self, mode: str) -> None:
+        """Also where a float32 is just below a half, as for one pixel of 2 that become 83."""
+        for old in (1, 2, 3, 5, 8, 13, 40):
+            for new in range(1, 130):
+                computed = nearest.chosen(old, new, np.arange(new), mode)
+                np.testing.assert_array_equal(_tensorflow(old, new, mode), computed, f"{old} to {new}")
+
     def test_a_network_without_corrections_is_wrong(self) -> None:
         none = (nearest.LARGEST, np.zeros((0, 3), np.int32))
         with mock.patch.object(nearest, "corrections", return_value=none), self.assertRaises(AssertionError):
@@ -73,12 +82,31 @@ class NearestTest(parameterized.TestCase):
         with self.assertRaisesRegex(Unsupported, "sizes beyond"):
             within([beyond], limits)
 
-    def test_a_built_plan_ends_there_too(self) -> None:
-        _, graph = kit.trace(_ROUNDED)
-        ranges = {"h": (1000, 3000, 5000)}
-        job = process.Job(graph, frozenset(), PlanOptions(compute_capabilities=(89,)), ranges)
-        _, description = process.build(job, process.Limits(300))
-        self.assertEqual([2, 2048, 3, 1], description["profiles"][-1][0]["max"])
+    def test_a_range_that_is_given_ends_there_too(self) -> None:
+        """And the report tells it."""
+        folder = Path(self.create_tempdir().full_path)
+        model = tf.Module()
+        model.serve = tf.function(
+            lambda image: _ROUNDED.fn(image), input_signature=[tf.TensorSpec([2, None, 3, 1], name="image")]
+        )
+        tf.saved_model.save(model, str(folder / "original"), signatures=model.serve)
+        report = tf_blade.optimize_saved_model(
+            folder / "original",
+            folder / "optimized",
+            backends=("tensorrt",),
+            tensorrt_ranges=("image[1]=1000:3000:5000",),
+            tensorrt_targets=("8.9",),
+            min_cluster_gain_us=-1e9,
+            verify=False,
+            warmup=False,
+        )
+        (cluster,) = report.clusters
+        self.assertIn("[2, 1000..2048, 3, 1]", cluster.details["profiles"])
+        self.assertIn(
+            f"the range of image[1] ends earlier in {cluster.name}: tensorrt computes what TensorFlow does for sizes up"
+            " to 2048 there",
+            report.notes,
+        )
 
     def test_two_unknown_sizes(self) -> None:
         def fn(x: Any, y: Any) -> Any:

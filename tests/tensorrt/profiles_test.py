@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import struct
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -17,18 +19,14 @@ from tf_blade import symbolic
 from tf_blade.backends.tensorrt import process
 from tf_blade.backends.tensorrt.convert import PlanInput
 from tf_blade.backends.tensorrt.profiles import Range, bounds, derive
-from tf_blade.clusters.ranges import GivenRanges, parse_ranges
 from tf_blade.dtypes import DType
 from tf_blade.engines.format import read_engine
 from tf_blade.engines.plan import PLAN_DATA_SECTION, PlanSection, PlanTensor, write_plan
 from tf_blade.engines.plan_sizes import PlanSizes, read_plan_sizes
 from tf_blade.errors import EngineFormatError, Unsupported
-from tf_blade.graph.graph import Graph
-from tf_blade.inputs import InputSpec
 from tf_blade.saved_model.model import read_saved_model
 from tf_blade.saved_model.portable import engine_node
 from tf_blade.saved_model.serving_config import batching_params
-from tf_blade.stages import Cluster, ClusterGraph
 
 N, L = symbolic.symbol("s0"), symbolic.symbol("s1")
 INPUTS = (PlanInput("x", 0, DType.FLOAT, (N, L, 8), None), PlanInput("y", 1, DType.FLOAT, (N,), None))
@@ -68,6 +66,20 @@ class ProfilesTest(parameterized.TestCase):
         self.assertEqual([(1, 2), (3, 8), (9, 32), (33, 128)], [(p["s0"].min, p["s0"].max) for p in profiles])
         self.assertEqual({Range(1, 128, 512)}, {item["s1"] for item in profiles})
 
+    def test_a_number_of_tokens_is_no_batch(self) -> None:
+        """It is first wherever it is; but the samples have more than a server batches."""
+        tokens = PlanInput("tokens", 1, DType.FLOAT, (L,), None)
+        profiles = derive((INPUTS[1], tokens), [{"s0": 2, "s1": 300}], padded=(4, 32))
+        self.assertEqual({Range(1, 4, 4), Range(5, 32, 32)}, {item["s0"] for item in profiles})
+        self.assertEqual({Range(1, 23, 23), Range(24, 300, 512)}, {item["s1"] for item in profiles})
+
+    def test_content_is_no_batch(self) -> None:
+        """Though it is the first thing, and the only one, that a scalar holds."""
+        size = PlanInput("size", 1, DType.INT32, (), np.array(L, dtype=object))
+        profiles = derive((INPUTS[1], size))
+        self.assertEqual({Range(1, 8, 64)}, {item["s0"] for item in profiles})
+        self.assertEqual((1, 512), (profiles[0]["s1"].min, profiles[-1]["s1"].max))
+
     @parameterized.parameters(17, 100, 1000, 100_000)
     def test_pieces_cover_a_wide_range(self, largest: int) -> None:
         profiles = derive(INPUTS[1:], given={"s0": Range(1, 2, largest)})
@@ -90,17 +102,66 @@ class ProfilesTest(parameterized.TestCase):
         self.assertEqual(((2, 7, -3), (12, 7, 1), (32, 7, 6)), bounds((N * L, 7, N - L + 0), profile))
 
 
-class SamplesTest(absltest.TestCase):
-    def test_sample_inputs_reach_the_builder(self) -> None:
-        class Model(tf.Module):
-            @tf.function(input_signature=[tf.TensorSpec([None, None, 8], name="x"), tf.TensorSpec([None], name="y")])
-            def __call__(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-                return tf.nn.softmax(tf.tanh(tf.exp(x) * y[:, None, None]))
+class _Lengths(tf.Module):
+    """A batch and a length; the first thing that it does makes twice that length of it."""
 
-        folder = Path(self.create_tempdir().full_path)
-        model = Model()
-        tf.saved_model.save(model, str(folder / "original"), signatures=model.__call__)
+    @tf.function(input_signature=[tf.TensorSpec([None, None, 8], name="x"), tf.TensorSpec([None], name="y")])
+    def __call__(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softmax(tf.tanh(tf.exp(tf.concat([x, x], 1)) * y[:, None, None]))
+
+
+class _Renamed(tf.Module):
+    """A function with names of its own, that two signatures call: their names are in no order that it knows of."""
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None, 8], name="inputs"),
+            tf.TensorSpec([None, None, 8], name="inputs_1"),
+            tf.TensorSpec([None], name="inputs_2"),
+        ]
+    )
+    def __call__(self, x: tf.Tensor, y: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softmax(tf.tanh(tf.exp(tf.concat([x, y], 1)) * z[:, None, None]))
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], name="scale"),
+            tf.TensorSpec([None, None, 8], name="ids"),
+            tf.TensorSpec([None, None, 8], name="types"),
+        ]
+    )
+    def serve(self, scale: tf.Tensor, ids: tf.Tensor, types: tf.Tensor) -> tf.Tensor:
+        return self(tf.identity(types), ids, scale)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, 8], name="both")])
+    def twice(self, both: tf.Tensor) -> tf.Tensor:
+        return self(both, both, both[:, 0, 0])
+
+
+class WhatBuildersGetTest(absltest.TestCase):
+    def test_sample_inputs(self) -> None:
         sample = {"x": np.zeros((3, 5, 8), np.float32), "y": np.zeros(3, np.float32)}
+        (job,) = self.jobs(_Lengths(), sample_inputs={"serving_default": [sample]})
+        (sizes,) = job.observed
+        self.assertCountEqual([3, 5], sizes.values())
+
+    def test_arguments_that_are_not_named_like_inputs(self) -> None:
+        """Ranges and samples go where the signatures' calls put inputs: the first is the types, the next the ids."""
+        model = _Renamed()
+        sizes = {"ids": (3, 5, 8), "types": (3, 6, 8), "scale": (3,)}
+        (job,) = self.jobs(
+            model,
+            {"serving_default": model.serve, "twice": model.twice},
+            sample_inputs={"serving_default": [{name: np.zeros(size, np.float32) for name, size in sizes.items()}]},
+            tensorrt_ranges=("ids[1]=3:7:9", "types[1]=4:10:20", "both[1]=2:6"),
+        )
+        self.assertEqual({"s1": (2, 10, 20), "s2": (2, 7, 9)}, job.ranges)
+        self.assertEqual(({"s0": 3, "s1": 6, "s2": 5},), job.observed)
+
+    def jobs(self, model: tf.Module, signatures: Any = None, **options: Any) -> list[process.Job]:
+        """What is asked of the builder. It refuses everything: no more than that is looked at."""
+        folder = Path(self.create_tempdir().full_path)
+        tf.saved_model.save(model, str(folder / "original"), signatures=signatures or model.__call__)
         seen: list[process.Job] = []
 
         def build(job: process.Job, limits: process.Limits) -> None:
@@ -113,21 +174,11 @@ class SamplesTest(absltest.TestCase):
                 str(folder / "original"),
                 str(folder / "optimized"),
                 backends=("tensorrt",),
-                sample_inputs={"serving_default": [sample]},
                 min_cluster_gain_us=0.0,
                 warmup=False,
+                **options,
             )
-        (job,) = seen
-        (sizes,) = job.observed
-        self.assertCountEqual([3, 5], sizes.values())
-
-
-class _Lengths(tf.Module):
-    """A batch and a length; the first thing that it does makes twice that length of it."""
-
-    @tf.function(input_signature=[tf.TensorSpec([None, None, 8], name="x"), tf.TensorSpec([None], name="y")])
-    def __call__(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-        return tf.nn.softmax(tf.tanh(tf.exp(tf.concat([x, x], 1)) * y[:, None, None]))
+        return seen
 
 
 class BuiltPlansTest(absltest.TestCase):
@@ -198,37 +249,7 @@ class BuiltPlansTest(absltest.TestCase):
         self.assertEqual([(1, 4, 8), (8, 4, 8), (9, 4, 8)], profile["x"])
 
 
-class GivenRangesTest(parameterized.TestCase):
-    """Where the arguments of a graph have the names of inputs, others, or those of a main graph's placeholders."""
-
-    @parameterized.parameters(("x", "n"), ("args_0", "args_1"), ("Placeholder_1", "Placeholder"))
-    def test_names(self, first: str, second: str) -> None:
-        specs = [InputSpec(name, np.dtype(np.float32), (None,)) for name in ("n", "x")]
-        if first.startswith("args"):
-            first, second = second, first  # in the order of their names
-        placeholders = {"Placeholder_1": "x", "Placeholder": "n"}
-        given = GivenRanges(parse_ranges(["x[0]=2:4:6"]), {"serve": specs}, placeholders)
-        graph, piece = self.graph(first, second)
-        self.assertEqual(["x[0]"], given.unused())
-        self.assertEqual({"s0": (5, 9, 13)}, given.of(graph, piece))
-        self.assertEqual([], given.unused())
-
-    def graph(self, first: str, second: str) -> tuple[Graph, ClusterGraph]:
-        """A cluster that reads something twice as long, and one more, as the first argument."""
-        graph, inner = Graph("serve"), Graph("cluster")
-        arguments = [(first, N), (second, L)] if first != "args_1" else [(second, L), (first, N)]
-        for name, dim in arguments:
-            node = graph.add_node("_Arg", name, [], {}, [DType.FLOAT])
-            node.outputs[0].shape = (dim,)
-            graph.inputs.append(node)
-        long = graph.add_node("Twice", "long", [graph.inputs[0].outputs[0]], {}, [DType.FLOAT])
-        long.outputs[0].shape = (symbolic.add(symbolic.mul(2, N), 1),)
-        inside = inner.add_node("_Arg", "input_0", [], {}, [DType.FLOAT])
-        inside.outputs[0].shape = (symbolic.symbol("s0"),)
-        inner.inputs.append(inside)
-        cluster = Cluster("c", "tensorrt", (), (long.outputs[0],), (), 0)
-        return graph, ClusterGraph(cluster, inner, frozenset())
-
+class PlanSizesTest(absltest.TestCase):
     def test_a_section_that_is_cut_or_of_another_layout(self) -> None:
         tensor, output = PlanTensor("x", 0, 1, 1), PlanTensor("y", 0, 1, 1)
         data = write_plan(PlanSection("tensorrt", 1, 1, (tensor,), (output,), ((((1, 2, 3),),),)))
@@ -236,6 +257,16 @@ class GivenRangesTest(parameterized.TestCase):
         for wrong, message in ((data[:-9], "malformed"), (b"\7" + data[1:], "layout 7; this reads 1")):
             with self.assertRaisesRegex(EngineFormatError, message):
                 read_plan_sizes(wrong)
+
+    def test_a_section_with_more_profiles_than_there_are(self) -> None:
+        """Of a plan without inputs a profile takes no bytes: their number alone says how many there are."""
+        data = write_plan(PlanSection("tensorrt", 0, 0, (), (), ((),)))
+        at = len(data) - 8  # no weights follow
+        self.assertEqual(PlanSizes((), ((),)), read_plan_sizes(data))
+        self.assertLen(read_plan_sizes(data[:at] + struct.pack("<I", 64) + data[at + 4 :]).profiles, 64)
+        for count in (65, 2**32 - 1):
+            with self.assertRaisesRegex(EngineFormatError, f"malformed: {count} profiles, and 64 at the most"):
+                read_plan_sizes(data[:at] + struct.pack("<I", count) + data[at + 4 :])
 
 
 if __name__ == "__main__":

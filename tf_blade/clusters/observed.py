@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import sympy
@@ -15,28 +16,34 @@ from tf_blade.stages import ClusterGraph
 Sample = Mapping[str, np.ndarray]
 
 
-def observed(graph: Graph, piece: ClusterGraph, samples: Iterable[Sample]) -> tuple[dict[str, int], ...]:
+def observed(
+    graph: Graph,
+    piece: ClusterGraph,
+    samples: Iterable[Sample],
+    inputs: Mapping[str, frozenset[str]] = MappingProxyType({}),
+) -> tuple[dict[str, int], ...]:
     """For each sample that fits the graph's arguments, the values of the cut-out cluster's symbols that follow from it.
 
     Args:
         graph: the function or main graph that the cluster was cut from.
         piece: the cluster.
         samples: inputs of signatures, by name.
+        inputs: which of them each of the graph's arguments is, where that is known.
     """
     found = []
     for sample in samples:
-        values = _bound(graph, sample)
+        values = _bound(graph, sample, inputs)
         sizes = _sizes(piece, values) if values else {}
         if sizes:
             found.append(sizes)
     return tuple(found)
 
 
-def _bound(graph: Graph, sample: Sample) -> dict[str, int]:
+def _bound(graph: Graph, sample: Sample, inputs: Mapping[str, frozenset[str]]) -> dict[str, int]:
     """The graph's symbols that are dimensions of its arguments, where these are the sample's inputs."""
     arguments = [node for node in graph.inputs if node.outputs[0].dtype not in (DType.RESOURCE, DType.VARIANT)]
     values: dict[str, int] = {}
-    for node, array in _pairs(arguments, sample):
+    for node, array in _pairs(arguments, sample, inputs):
         for dim, size in zip(node.outputs[0].shape or (), array.shape, strict=True):
             if isinstance(dim, int):
                 if dim != size:
@@ -46,10 +53,17 @@ def _bound(graph: Graph, sample: Sample) -> dict[str, int]:
     return values
 
 
-def _pairs(arguments: Sequence[Node], sample: Sample) -> list[tuple[Node, np.ndarray]]:
-    """Arguments with the arrays of their names; or all of them in order, where there are as many and ranks agree."""
-    named = [(node, sample[node.name]) for node in arguments if node.name in sample]
-    if not named and len(arguments) == len(sample):
+def _pairs(
+    arguments: Sequence[Node], sample: Sample, inputs: Mapping[str, frozenset[str]]
+) -> list[tuple[Node, np.ndarray]]:
+    """Arguments with the arrays that they are, or those of their names; or all of them in order, where nothing is known
+    and there are as many and ranks agree.
+    """
+    named = []
+    for node in arguments:
+        names = inputs.get(node.name) or {node.name}
+        named += [(node, sample[name]) for name in sorted(names) if name in sample][:1]
+    if not named and not inputs and len(arguments) == len(sample):
         named = list(zip(arguments, (sample[key] for key in sorted(sample)), strict=True))
     return [(node, array) for node, array in named if len(node.outputs[0].shape or ()) == np.ndim(array)]
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
+import numpy as np
 import sympy
 
 from tf_blade import symbolic
@@ -67,7 +69,7 @@ class GivenRanges:
     Args:
         ranges: what is wanted.
         signatures: the inputs of each signature, by name.
-        placeholders: names of the main graph's placeholders, with the inputs that they stand for.
+        arguments: for each body that signatures call, the inputs that its arguments are.
 
     Raises:
         InvalidInputError: no signature has such an input, or its dimension is another.
@@ -77,12 +79,12 @@ class GivenRanges:
         self,
         ranges: Sequence[SizeRange] = (),
         signatures: Mapping[str, Sequence[InputSpec]] = MappingProxyType({}),
-        placeholders: Mapping[str, str] = MappingProxyType({}),
+        arguments: Mapping[str, Mapping[str, frozenset[str]]] = MappingProxyType({}),
     ) -> None:
         self._ranges = {(item.input, item.axis): item for item in ranges}
-        self._inputs = [[spec.name for spec in specs] for specs in signatures.values()]
-        self._placeholders = placeholders
-        self._used: set[str] = set()
+        self._inputs = [{spec.name: spec for spec in specs} for specs in signatures.values()]
+        self._arguments = arguments
+        self._origins: dict[tuple[str, str], tuple[str, ...]] = {}
         for item in ranges:
             _check(item, signatures)
 
@@ -97,38 +99,108 @@ class GivenRanges:
         for tensor, node in zip(piece.cluster.inputs, piece.graph.inputs, strict=True):
             for old, new in zip(tensor.shape or (), node.outputs[0].shape or (), strict=True):
                 names = [str(item.name) for item in symbolic.free_symbols([old])]
-                if isinstance(new, sympy.Symbol) and names and all(name in known for name in names):
-                    found[str(new.name)] = _bounds(old, {name: known[name][0].bounds for name in names})
-                    self._used.update(item.name for name in names for item in known[name])
+                if not isinstance(new, sympy.Symbol) or not names or not all(name in known for name in names):
+                    continue
+                bounds = _bounds(old, {name: known[name].bounds for name in names})
+                if bounds is not None:
+                    found[str(new.name)] = bounds
+                    origin = dict.fromkeys(item for name in names for item in known[name].names)
+                    self._origins[piece.cluster.name, str(new.name)] = tuple(origin)
         return found
 
     def unused(self) -> list[str]:
         """Those that no cluster's sizes followed from."""
-        return [item.name for item in self._ranges.values() if item.name not in self._used]
+        used = {name for names in self._origins.values() for name in names}
+        return [item.name for item in self._ranges.values() if item.name not in used]
 
-    def _bound(self, graph: Graph) -> dict[str, list[SizeRange]]:
-        """For each symbol of the graph's arguments the ranges that are given for it, all the same."""
-        known: dict[str, list[SizeRange]] = {}
-        for name, node in self._named(graph):
+    def origin(self, cluster: str, symbol: str) -> tuple[str, ...]:
+        """Those that the range of a cluster's symbol followed from, as `x[1]`."""
+        return self._origins.get((cluster, symbol), ())
+
+    def _bound(self, graph: Graph) -> dict[str, _Given]:
+        """What is given for each symbol of the graph's arguments."""
+        known: dict[str, _Given] = {}
+        for node, inputs in self._arguments_of(graph):
             for axis, dim in enumerate(node.outputs[0].shape or ()):
-                item = self._ranges.get((name, axis))
-                if item is None or not isinstance(dim, sympy.Symbol):
+                items = [self._ranges[name, axis] for name in sorted(inputs) if (name, axis) in self._ranges]
+                if not items or not isinstance(dim, sympy.Symbol):
                     continue
-                same = known.setdefault(str(dim.name), [])
-                if same and same[0].bounds != item.bounds:
+                given = _Given(_around([item.bounds for item in items]), tuple(item.name for item in items))
+                before = known.get(str(dim.name), given)
+                if before.bounds != given.bounds:
                     raise InvalidInputError(
-                        f"{same[0].name} and {item.name} are always equal in the model, and their ranges differ"
+                        f"{before.names[0]} and {given.names[0]} are always equal in the model, and their ranges differ"
                     )
-                same.append(item)
+                known[str(dim.name)] = _Given(given.bounds, (*before.names, *given.names))
         return known
 
-    def _named(self, graph: Graph) -> Iterator[tuple[str, Node]]:
-        """The graph's arguments with the inputs that they are: by name, or in order where no name agrees."""
-        arguments = [node for node in graph.inputs if node.outputs[0].dtype not in (DType.RESOURCE, DType.VARIANT)]
-        names = [self._placeholders.get(node.name, node.name) for node in arguments]
-        if not any(name in inputs for name in names for inputs in self._inputs):
-            names = next((sorted(inputs) for inputs in self._inputs if len(inputs) == len(arguments)), [])
-        yield from zip(names, arguments, strict=False)
+    def _arguments_of(self, graph: Graph) -> Iterator[tuple[Node, frozenset[str]]]:
+        """The graph's arguments with the inputs that they are: those that signatures call it with, else those of their
+        names; where neither is known, those of their kind, if these have the same ranges.
+        """
+        called = self._arguments.get(graph.name, {})
+        taken = frozenset[str]().union(*called.values())
+        there = {name for inputs in self._inputs for name in inputs}
+        found = {
+            node: called.get(node.name) or (frozenset({node.name}) & there) - taken
+            for node in graph.inputs
+            if node.outputs[0].dtype not in (DType.RESOURCE, DType.VARIANT)
+        }
+        if not called and not any(found.values()):
+            found = {node: self._of_kind(node, list(found)) for node in found}
+        yield from found.items()
+
+    def _of_kind(self, argument: Node, arguments: Sequence[Node]) -> frozenset[str]:
+        """The inputs that an argument may be: those of its type and rank, of signatures whose inputs are such arguments
+        as these. None where it matters which one it is.
+        """
+        kinds = Counter(_kind(node) for node in arguments)
+        kind = _kind(argument)
+        names = {
+            spec.name
+            for inputs in self._inputs
+            if Counter(_kind_of(spec) for spec in inputs.values()) == kinds
+            for spec in inputs.values()
+            if _kind_of(spec) == kind
+        }
+        wanted = {tuple(self._bounds_given(name, axis) for axis in range(kind[1] or 0)) for name in names}
+        return frozenset(names if len(wanted) == 1 else ())
+
+    def _bounds_given(self, name: str, axis: int) -> Bounds | None:
+        item = self._ranges.get((name, axis))
+        return None if item is None else item.bounds
+
+
+@dataclasses.dataclass(frozen=True)
+class _Given:
+    """A range, and the dimensions of inputs that it is given for."""
+
+    bounds: Bounds
+    names: tuple[str, ...]
+
+
+_Kind = tuple[np.dtype | None, int | None]
+
+
+def _kind_of(spec: InputSpec) -> _Kind:
+    return spec.dtype, None if spec.shape is None else len(spec.shape)
+
+
+def _kind(node: Node) -> _Kind:
+    tensor = node.outputs[0]
+    rank = None if tensor.shape is None else len(tensor.shape)
+    if tensor.dtype == DType.STRING:
+        return np.dtype(object), rank
+    try:
+        return tensor.dtype.numpy, rank
+    except KeyError:  # a type that NumPy lacks
+        return None, rank
+
+
+def _around(ranges: Sequence[Bounds]) -> Bounds:
+    """The range that spans all of them: of one argument, that is different inputs of different signatures."""
+    typical = sorted(item[1] for item in ranges)[len(ranges) // 2]
+    return min(item[0] for item in ranges), typical, max(item[2] for item in ranges)
 
 
 def _check(item: SizeRange, signatures: Mapping[str, Sequence[InputSpec]]) -> None:
@@ -148,9 +220,16 @@ def _check(item: SizeRange, signatures: Mapping[str, Sequence[InputSpec]]) -> No
         raise InvalidInputError(f"{item.name} is {fixed[0]} for good: a range is for a dimension that is not known")
 
 
-def _bounds(dim: Dim, ranges: Mapping[str, Bounds]) -> Bounds:
-    """The least, tuned-for and largest value over ranges of its symbols."""
+def _bounds(dim: Dim, ranges: Mapping[str, Bounds]) -> Bounds | None:
+    """The least, tuned-for and largest value over ranges of its symbols; None where the ranges' ends do not tell."""
+    if sympy.sympify(dim).has(symbolic.Mod):
+        return None
     corners = itertools.product(*((least, largest) for least, _, largest in ranges.values()))
-    values = [symbolic.evaluate(dim, dict(zip(ranges, corner, strict=True))) for corner in corners]
-    typical = symbolic.evaluate(dim, {name: bounds[1] for name, bounds in ranges.items()})
-    return min(*values, typical), typical, max(*values, typical)
+    try:
+        values = [symbolic.evaluate(dim, dict(zip(ranges, corner, strict=True))) for corner in corners]
+        typical = symbolic.evaluate(dim, {name: bounds[1] for name, bounds in ranges.items()})
+    except ZeroDivisionError:
+        return None
+    # A window over an image that is smaller has no results; engines are for those that have.
+    least, typical, largest = (max(size, 1) for size in (min(*values, typical), typical, max(*values, typical)))
+    return least, typical, largest

@@ -8,6 +8,8 @@ import struct
 from tf_blade.engines.plan import LAYOUT_VERSION, PlanTensor, Range
 from tf_blade.errors import EngineFormatError
 
+MAX_PROFILES = 64  # the runtime's, too
+
 
 @dataclasses.dataclass(frozen=True)
 class PlanSizes:
@@ -34,7 +36,12 @@ def read_plan_sizes(data: bytes) -> PlanSizes:
         if version != LAYOUT_VERSION:
             raise EngineFormatError(f"the plan's section has layout {version}; this reads {LAYOUT_VERSION}")
         inputs, _ = reader.tensors(), reader.tensors()
-        profiles = tuple(tuple(reader.ranges() for _ in inputs) for _ in range(reader.number()))
+        count = reader.number()
+        if count > MAX_PROFILES:
+            raise EngineFormatError(
+                f"the plan's section is malformed: {count} profiles, and {MAX_PROFILES} at the most"
+            )
+        profiles = tuple(tuple(reader.ranges() for _ in inputs) for _ in range(count))
     except (struct.error, UnicodeDecodeError) as error:
         raise EngineFormatError(f"the plan's section is malformed: {error}") from error
     return PlanSizes(inputs, profiles)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tf_blade.clusters.ranges import GivenRanges, parse_ranges
+from tf_blade.saved_model.arguments import Inputs
 from tf_blade.saved_model.model import SavedModel
 from tf_blade.saved_model.warmup import input_specs
 from tf_blade.settings import Settings
 
 
-def given_ranges(model: SavedModel, settings: Settings) -> GivenRanges:
-    """The ranges of sizes in the settings.
+def given_ranges(model: SavedModel, settings: Settings, arguments: Mapping[str, Inputs]) -> GivenRanges:
+    """The ranges of sizes in the settings, for bodies whose arguments are such inputs.
 
     Raises:
         TfBladeError: one is no range.
@@ -18,10 +21,5 @@ def given_ranges(model: SavedModel, settings: Settings) -> GivenRanges:
     ranges = parse_ranges(settings.tensorrt_ranges)
     if not ranges:
         return GivenRanges()
-    chosen = {
-        name: item for name, item in model.signatures() if settings.signatures is None or name in settings.signatures
-    }
-    placeholders = {
-        info.name.partition(":")[0]: name for item in chosen.values() for name, info in item.inputs.items() if info.name
-    }
-    return GivenRanges(ranges, {name: input_specs(model, name) for name in chosen}, placeholders)
+    chosen = [name for name, _ in model.signatures() if settings.signatures is None or name in settings.signatures]
+    return GivenRanges(ranges, {name: input_specs(model, name) for name in chosen}, arguments)

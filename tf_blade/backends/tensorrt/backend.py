@@ -126,7 +126,7 @@ class TensorrtBackend:
             ("profiles", _profiles_text(section)),
             ("plan", f"{len(plan)} bytes, weights outside"),
         )
-        return BuiltEngine(self.name, engine, seconds, details, partial=True)
+        return BuiltEngine(self.name, engine, seconds, details, partial=True, limits=description["limits"])
 
 
 def _batch_sizes(settings: Settings) -> tuple[int, ...]:

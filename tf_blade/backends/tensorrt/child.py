@@ -63,8 +63,13 @@ def build(text: str, job: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
     given = {name: Range(*bounds) for name, bounds in job["ranges"].items()}
     dims, padded = converted.network.dims, job["padded"]
     profiles = derive(converted.inputs, job["observed"], job["batch_sizes"], given, dims, padded)
-    profiles = within(profiles, converted.network.limits)
-    return make_plan(converter, converted, profiles, options), _description(found, converted, profiles, options)
+    limits = converted.network.limits
+    profiles = within(profiles, limits)
+    description = _description(found, converted, profiles, options)
+    description["limits"] = {
+        name: limits[name] for name in given if given[name].max > limits.get(name, given[name].max)
+    }
+    return make_plan(converter, converted, profiles, options), description
 
 
 def _description(

@@ -37,10 +37,11 @@ def symbols_of(inputs: Iterable[PlanInput]) -> dict[str, bool]:
     found: dict[str, bool] = {}
     for item in inputs:
         content = () if item.content is None else tuple(item.content.reshape(-1))
-        for axis, dim in enumerate((*item.shape, *content)):
+        first = [axis == 0 for axis in range(len(item.shape))]
+        for dim, is_first in zip((*item.shape, *content), [*first, *(False for _ in content)], strict=True):
             for symbol in symbolic.free_symbols([dim]):
                 name = str(symbol.name)
-                found[name] = found.get(name, True) and axis == 0
+                found[name] = found.get(name, True) and is_first
     return found
 
 
@@ -63,7 +64,12 @@ def derive(
         padded: the sizes that a server pads batches to (`allowed_batch_sizes`): there are profiles for each of them.
     """
     ranges: dict[str, Range] = {}
-    symbols = symbols_of(inputs)
+    # A first dimension that samples show to be more than any batch, a number of tokens say, is none.
+    most = max(padded, default=math.inf)
+    symbols = {
+        name: is_batch and all(values.get(name, 0) <= most for values in observed)
+        for name, is_batch in symbols_of(inputs).items()
+    }
     for name, is_batch in symbols.items():
         seen = [values[name] for values in observed if values.get(name, 0) > 0]
         sizes = (*batch_sizes, *padded) if is_batch else ()

@@ -17,12 +17,25 @@ namespace tf_blade {
 namespace {
 
 constexpr absl::string_view kPrefix = "TF_BLADE_";
-// All that anything here or around reads: the op library, the Python package, the build, the tests.
+// All that anything here or around reads: the op library, the Python package, the build, the tests. They are in the
+// tables of docs/usage.md and CONTRIBUTING.md too (tests/tools/environment_test.py).
 constexpr absl::string_view kKnown[] = {
-    "TF_BLADE_BUILD_JOBS",   "TF_BLADE_CXX",        "TF_BLADE_DISABLE",          "TF_BLADE_FAULTS",
-    "TF_BLADE_LIBRARY",      "TF_BLADE_LOGS",       "TF_BLADE_MAX_ISA",          "TF_BLADE_PYTHON",
-    "TF_BLADE_SHADOW",       "TF_BLADE_TENSORFLOW", "TF_BLADE_SHADOW_TOLERANCE", "TF_BLADE_TENSORRT_PATH",
-    "TF_BLADE_TRUSTED_KEYS", "TF_BLADE_ZOO_CACHE",
+    "TF_BLADE_BUILD_JOBS",
+    "TF_BLADE_CXX",
+    "TF_BLADE_DISABLE",
+    "TF_BLADE_FAULTS",
+    "TF_BLADE_LIBRARY",
+    "TF_BLADE_LINKED_SERVER",
+    "TF_BLADE_LOGS",
+    "TF_BLADE_MAX_ISA",
+    "TF_BLADE_PYTHON",
+    "TF_BLADE_SHADOW",
+    "TF_BLADE_SHADOW_TOLERANCE",
+    "TF_BLADE_TENSORFLOW",
+    "TF_BLADE_TENSORRT",
+    "TF_BLADE_TENSORRT_PATH",
+    "TF_BLADE_TRUSTED_KEYS",
+    "TF_BLADE_ZOO_CACHE",
 };
 
 bool IsNew(absl::string_view message) {

@@ -38,7 +38,9 @@ model_config_list {{
 """
 
 
-_PACKAGE = "tf_blade.serving"
+_PACKAGE = "tensorflow.serving"
+# What a server takes where a file of batching parameters does not say how large batches may be.
+_USUAL_LARGEST = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,55 +60,94 @@ def read_batching(path: Path) -> Batching:
     """The sizes in a file of batching parameters, which is a text proto, as TensorFlow Serving reads it.
 
     Raises:
-        TfBladeError: it cannot be read, or a server would refuse its sizes.
+        TfBladeError: it cannot be read, or a server would refuse it.
     """
     message = _batching_message()()
     try:
-        content = path.read_text(encoding="utf-8")
-        text_format.Parse(content, message, allow_unknown_field=True)
+        text_format.Parse(path.read_text(encoding="utf-8"), message)
     except OSError as error:
         raise TfBladeError(f"the batching parameters {path} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, text_format.ParseError) as error:
+    except UnicodeDecodeError as error:
         raise TfBladeError(f"{path} holds no batching parameters: {error}") from error
-    sizes = tuple(message.allowed_batch_sizes)
-    largest = message.max_batch_size.value if message.HasField("max_batch_size") else None
-    problem = _why_not_batching(sizes, largest, "enable_large_batch_splitting" in content)
+    except text_format.ParseError as error:
+        where = f"line {error.GetLine()}, column {error.GetColumn()}: "
+        what = where + str(error).removeprefix(f"{error.GetLine()}:{error.GetColumn()} : ")
+        raise TfBladeError(f"{path} holds no batching parameters as TensorFlow Serving reads them: {what}") from error
+    problem = _why_not_batching(message)
     if problem:
         raise TfBladeError(f"the batching parameters {path} are of no use: {problem}")
-    return Batching(sizes[-1] if sizes else largest or 1, sizes)
+    sizes, executed = tuple(message.allowed_batch_sizes), _largest_executed(message)
+    # Batches grow to the first of these sizes that has room for them.
+    used = tuple(size for before, size in zip((0, *sizes), sizes, strict=False) if before < executed)
+    return Batching(used[-1] if used else executed, used)
 
 
-def _why_not_batching(sizes: Sequence[int], largest: int | None, splits: bool) -> str:
+def _largest_taken(message: Any) -> int:
+    """Rows that a request may have, and a batch where it is not split."""
+    return int(message.max_batch_size.value if message.HasField("max_batch_size") else _USUAL_LARGEST)
+
+
+def _largest_executed(message: Any) -> int:
+    """Rows of the largest batch that is made of requests."""
+    if message.enable_large_batch_splitting.value and message.HasField("max_execution_batch_size"):
+        return int(message.max_execution_batch_size.value)
+    return _largest_taken(message)
+
+
+def _why_not_batching(message: Any) -> str:
     """What is wrong with the sizes; empty when a server takes them.
 
-    Args:
-        sizes: those that batches are padded to.
-        largest: the largest batch that may be made of requests.
-        splits: whether the server may be told to cut batches, so that those that it runs are smaller.
+    A session checks the padded sizes by the largest request, also where it splits them; other users of the same
+    parameters by the largest batch that is executed then.
     """
-    if not sizes and largest is None:
+    sizes, taken, executed = tuple(message.allowed_batch_sizes), _largest_taken(message), _largest_executed(message)
+    if not sizes and not message.HasField("max_batch_size"):
         return "they have neither allowed_batch_sizes nor max_batch_size"
-    if largest is not None and largest < 1:
-        return f"max_batch_size is {largest}"
+    for name, value in (("max_batch_size", taken), ("max_execution_batch_size", executed)):
+        if value < 1:
+            return f"{name} is {value}"
+    if executed > taken:
+        return f"max_execution_batch_size is {executed}, which is more than max_batch_size: {taken}"
     if any(size <= before for before, size in zip((0, *sizes), sizes, strict=False)):
         return f"allowed_batch_sizes must be above zero and grow; they are {', '.join(map(str, sizes))}"
-    if sizes and largest is not None and (sizes[-1] > largest or (sizes[-1] < largest and not splits)):
-        return f"the last of allowed_batch_sizes is {sizes[-1]} and max_batch_size is {largest}: they must be equal"
+    if sizes and sizes[-1] not in (taken, executed):
+        usual = "" if message.HasField("max_batch_size") else ", since it is not given"
+        last = f"the last of allowed_batch_sizes is {sizes[-1]}"
+        return f"{last} and max_batch_size is {taken}{usual}: they must be equal"
     return ""
+
+
+# Wrappers of google.protobuf, and the fields of BatchingParameters with their numbers.
+_WRAPPED = {"Int64Value": "TYPE_INT64", "BoolValue": "TYPE_BOOL", "StringValue": "TYPE_STRING"}
+_FIELDS = {
+    "max_batch_size": (1, "Int64Value"),
+    "batch_timeout_micros": (2, "Int64Value"),
+    "max_enqueued_batches": (3, "Int64Value"),
+    "num_batch_threads": (4, "Int64Value"),
+    "thread_pool_name": (5, "StringValue"),
+    "enable_large_batch_splitting": (8, "BoolValue"),
+    "max_execution_batch_size": (9, "Int64Value"),
+}
 
 
 @functools.cache
 def _batching_message() -> Any:
-    """The message type with the fields that count here: tensorflow-serving-api does not bring it."""
+    """The message type, as TensorFlow Serving's session_bundle_config.proto has it: tensorflow-serving-api does not
+    bring it. The fields are all there, so that what a server would not know is an error here too.
+    """
     kinds = descriptor_pb2.FieldDescriptorProto
-    optional, repeated, int64 = kinds.LABEL_OPTIONAL, kinds.LABEL_REPEATED, kinds.TYPE_INT64
     file = descriptor_pb2.FileDescriptorProto(name="tf_blade_batching.proto", package=_PACKAGE, syntax="proto3")
-    wrapper = file.message_type.add(name="Int64Value")
-    wrapper.field.add(name="value", number=1, type=int64, label=optional)
+    for name, kind in _WRAPPED.items():
+        wrapper = file.message_type.add(name=name)
+        wrapper.field.add(name="value", number=1, type=kinds.Type.Value(kind), label=kinds.LABEL_OPTIONAL)
     message = file.message_type.add(name="BatchingParameters")
-    message.field.add(name="allowed_batch_sizes", number=6, type=int64, label=repeated)
-    largest = message.field.add(name="max_batch_size", number=1, type=kinds.TYPE_MESSAGE, label=optional)
-    largest.type_name = f".{_PACKAGE}.{wrapper.name}"
+    for name, (number, kind) in _FIELDS.items():
+        type_name = f".{_PACKAGE}.{kind}"
+        message.field.add(
+            name=name, number=number, type=kinds.TYPE_MESSAGE, type_name=type_name, label=kinds.LABEL_OPTIONAL
+        )
+    message.field.add(name="allowed_batch_sizes", number=6, type=kinds.TYPE_INT64, label=kinds.LABEL_REPEATED)
+    message.field.add(name="pad_variable_length_inputs", number=7, type=kinds.TYPE_BOOL, label=kinds.LABEL_OPTIONAL)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{message.name}"))

@@ -123,10 +123,11 @@ def bench_saved_model(
     if not 0.0 <= seconds < math.inf:
         raise TfBladeError(f"seconds is {seconds}; give a finite number, 0 or larger")
     original, optimized = LoadedModel(src), LoadedModel(dst)
+    given = original.samples(sample_inputs)
     sessions = (_Session(original), _Session(optimized)) if through_session else None
     timings = []
     for signature in chosen_signatures(original, signatures):
-        for sample in (sample_inputs or {}).get(signature) or _samples(original, signature, seed):
+        for sample in given.get(signature) or _samples(original, signature, seed):
             _check_accepted(original, signature, sample)
             timings.append(
                 _time(

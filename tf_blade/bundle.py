@@ -13,16 +13,20 @@ from tf_blade.saved_model import serving_config, warmup
 from tf_blade.saved_model.model import read_saved_model
 from tf_blade.settings import Settings
 
+# TensorFlow Serving counts rows in 32 bits.
+_MAX_ROWS = 2**31 - 1
+
 
 def check_bundle(settings: Settings) -> None:
     """Finds out early what could not be written.
 
     Raises:
-        TfBladeError: the batch sizes are none.
+        TfBladeError: the batch sizes are no sizes.
         EnvironmentError_: a whole bundle is wanted, and the package that writes warmup files is not there.
     """
-    if not settings.batch_sizes or min(settings.batch_sizes) < 1:
-        raise TfBladeError(f"batch_sizes must be numbers above zero; given are {settings.batch_sizes}")
+    if not settings.batch_sizes or not all(0 < size <= _MAX_ROWS for size in settings.batch_sizes):
+        given = ", ".join(map(str, settings.batch_sizes)) or "none"
+        raise TfBladeError(f"batch_sizes (--batch-sizes) must be numbers from 1 to {_MAX_ROWS}; given are {given}")
     if settings.serving and settings.warmup and warmup.prediction_logs() is None:
         raise EnvironmentError_(
             f"serving=True (--serving) writes a warmup file, but {warmup.MISSING}; or add --no-warmup"
@@ -99,10 +103,12 @@ def _write_config(settings: Settings, folder: Path, target: Path) -> list[str]:
     texts = {serving_config.CONFIG_FILE: serving_config.model_config(target)}
     if not notes:
         given = settings.batching_parameters_file
-        made = Path(given).read_text() if given else serving_config.batching_params(settings.batch_sizes)
+        made = (
+            Path(given).read_text(encoding="utf-8") if given else serving_config.batching_params(settings.batch_sizes)
+        )
         texts[serving_config.BATCHING_FILE] = made
     for path, text in texts.items():
         if not (folder / path).exists():
             (folder / path).parent.mkdir(exist_ok=True)
-            (folder / path).write_text(text)
+            (folder / path).write_text(text, encoding="utf-8")
     return notes

@@ -93,13 +93,19 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(map(int, _names(text)))
+    try:
+        return tuple(map(int, _names(text)))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of whole numbers; write N,M") from error
 
 
 def _natural(text: str) -> int:
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
     if number < 0:
-        raise argparse.ArgumentTypeError("it must be 0 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number; it must be 0 or more")
     return number
 
 
@@ -131,7 +137,7 @@ def _add_bench(commands: Any) -> None:
     parser = commands.add_parser("bench", help="time two SavedModels side by side")
     _add_pair(parser)
     parser.add_argument("--seconds", type=float, default=3.0, help="time for each signature and size (%(default)s)")
-    parser.add_argument("--threads", type=int, default=0, help="intra-op threads; TensorFlow's choice when 0")
+    parser.add_argument("--threads", type=_natural, default=0, help="intra-op threads; TensorFlow's choice when 0")
     parser.add_argument("--callable", action="store_true", help="also call as a server does, through a session")
     parser.set_defaults(run=_bench)
 

@@ -6,8 +6,20 @@ import math
 
 import numpy as np
 
+from tf_blade.errors import TfBladeError
+
 # Float types of half width: a few units in the last place.
 _PRECISION = {"float16": 4e-3, "bfloat16": 3e-2}
+
+
+def check_rtol(rtol: float) -> None:
+    """Refuses a tolerance with which nothing or everything would be wrong.
+
+    Raises:
+        TfBladeError: it is none.
+    """
+    if not 0.0 <= rtol < math.inf:
+        raise TfBladeError(f"rtol (--rtol) is {rtol}; give a finite number, 0 or larger")
 
 
 def relative_error(expected: np.ndarray, found: np.ndarray) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import pathlib
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -81,6 +82,12 @@ def _random(spec: InputSpec, sizes: Mapping[int, int], rng: np.random.Generator,
     if kind in "iu":
         return np.asarray(rng.integers(0, bound, shape)).astype(spec.dtype)
     return np.asarray(rng.standard_normal(shape)).astype(spec.dtype)
+
+
+def byte_size(specs: Sequence[InputSpec], sizes: Mapping[int, int]) -> int:
+    """Bytes of inputs of the given sizes, strings not counted; unknown ranks count as scalars."""
+    shapes = [[sizes[axis] if dim is None else dim for axis, dim in enumerate(spec.shape or ())] for spec in specs]
+    return sum(math.prod(shape) * spec.dtype.itemsize for spec, shape in zip(specs, shapes, strict=True))
 
 
 def candidates(specs: Sequence[InputSpec], sizes: Mapping[int, int], seed: int) -> Iterator[dict[str, np.ndarray]]:

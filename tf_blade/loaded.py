@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from tf_blade import runtime
-from tf_blade.errors import InvalidInputError, InvalidSavedModelError, UnknownSignatureError
+from tf_blade.errors import InvalidSavedModelError, UnknownSignatureError
 from tf_blade.inputs import InputSpec
+from tf_blade.samples import Arrays, Sample, all_as_arrays, as_arrays
 from tf_blade.saved_model.model import read_saved_model
 
 
@@ -60,49 +61,24 @@ class LoadedModel:
         results = self.function(signature)(**self.tensors(signature, inputs))
         return {name: np.asarray(value) for name, value in results.items()}
 
+    def samples(self, given: Mapping[str, Sequence[Sample]] | None) -> dict[str, list[Arrays]]:
+        """Sample inputs by signature, as arrays of the signatures' types.
+
+        Raises:
+            UnknownSignatureError: there is no such signature.
+            InvalidInputError: it does not take a sample.
+        """
+        return all_as_arrays(given or {}, self.signatures, self.inputs, self.path)
+
     def tensors(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        """The arrays as tensors of the signature's types.
+        """The arrays, or nested lists, as tensors of the signature's types.
 
         Raises:
             InvalidInputError: the signature does not take these inputs.
         """
-        specs = {spec.name: spec for spec in self.inputs(signature)}
-        if specs.keys() != inputs.keys():
-            wanted, given = (", ".join(sorted(names)) or "none" for names in (specs, inputs))
-            raise InvalidInputError(f"signature {signature!r} takes the inputs {wanted}; given are {given}")
-        for name, value in inputs.items():
-            check_fits(specs[name], value, signature)
+        arrays = as_arrays(inputs, self.inputs(signature), signature)
         _, keywords = self.function(signature).structured_input_signature
-        return {name: tf.constant(value, dtype=keywords[name].dtype) for name, value in inputs.items()}
-
-
-def check_fits(spec: InputSpec, given: Any, signature: str) -> None:
-    """Checks that an array, or nested lists, can be given to an input.
-
-    Raises:
-        InvalidInputError: the type or the shape is another. Lists have no type of their own, only a kind.
-    """
-    value = np.asarray(given)
-    wanted = "[?]" if spec.shape is None else str(["?" if dim is None else dim for dim in spec.shape]).replace("'", "")
-    kind = "string" if spec.dtype.kind == "O" else spec.dtype.name
-    fits = spec.shape is None or (
-        len(spec.shape) == value.ndim
-        and all(dim is None or dim == size for dim, size in zip(spec.shape, value.shape, strict=True))
-    )
-    if not fits or not _same_type(spec.dtype, value.dtype, typed=isinstance(given, (np.ndarray, np.generic))):
-        shown = f"{value.dtype}{list(value.shape)}"
-        raise InvalidInputError(f"input {spec.name!r} of signature {signature!r} is {kind}{wanted}; given is {shown}")
-
-
-def _same_type(wanted: np.dtype, given: np.dtype, *, typed: bool) -> bool:
-    """Whether values are of the type wanted; where they have none of their own (lists), of its kind.
-
-    So it is for types that files of arrays do not know (bfloat16, NumPy's kind V): they are given as float32.
-    """
-    if wanted.kind == "O":
-        return given.kind in "OSU"
-    loose = not typed or wanted.kind == "V"
-    return given == wanted or (loose and bool(np.can_cast(given, wanted, casting="same_kind")))
+        return {name: tf.constant(value, dtype=keywords[name].dtype) for name, value in arrays.items()}
 
 
 def first_line(error: Exception) -> str:
@@ -118,8 +94,12 @@ def chosen_signatures(model: LoadedModel, names: Sequence[str] | None) -> tuple[
     """The named signatures, or all.
 
     Raises:
-        UnknownSignatureError: one does not exist.
+        UnknownSignatureError: one does not exist, or none is named.
     """
-    for name in names or ():
+    if names is None:
+        return model.signatures
+    if not names:
+        raise UnknownSignatureError("signatures (--signatures) names none; name some, or leave it out for all")
+    for name in names:
         model.function(name)
-    return tuple(names) if names else model.signatures
+    return tuple(names)

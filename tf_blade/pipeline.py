@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import enum
+import math
 import sys
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ import numpy as np
 from tf_blade import observe, passes, runtime
 from tf_blade.backends import registry
 from tf_blade.backends.disc.examiner import Examiner
+from tf_blade.backends.disc.toolchain import LEVELS
 from tf_blade.bundle import batched, check_bundle, write_bundle
 from tf_blade.clusters.cluster import Clustering, find_clusters
 from tf_blade.clusters.cost import nominal
@@ -23,8 +25,9 @@ from tf_blade.clusters.cut import cut
 from tf_blade.clusters.inside import inside_engines
 from tf_blade.clusters.observed import observed
 from tf_blade.clusters.ranges import GivenRanges, parse_ranges
+from tf_blade.compare import check_rtol
 from tf_blade.engines.several import check_together
-from tf_blade.engines.signing import read_private_key, sign_engine
+from tf_blade.engines.signing import key_name, read_private_key, sign_engine
 from tf_blade.errors import BuildFailure, StrictModeError, TfBladeError, Unsupported, VerificationError
 from tf_blade.graph.graph import Graph, Node, attach_bodies
 from tf_blade.graph.printer import print_graph
@@ -50,10 +53,11 @@ from tf_blade.rewrite.replace import ENGINE_OP, Replacement, replace_clusters
 from tf_blade.saved_model.arguments import Inputs, arguments_of
 from tf_blade.saved_model.bodies import MAIN, Bodies, make_edit, read_bodies
 from tf_blade.saved_model.check import check_lossless
-from tf_blade.saved_model.engines import count_engine_nodes
+from tf_blade.saved_model.engines import engine_nodes
 from tf_blade.saved_model.files import check_target, target_folder
-from tf_blade.saved_model.given import given_ranges
+from tf_blade.saved_model.given import given_ranges, given_samples
 from tf_blade.saved_model.model import SavedModel, read_saved_model
+from tf_blade.saved_model.portable import check_portable
 from tf_blade.saved_model.selection import Selection, callers, select
 from tf_blade.saved_model.writer import Edit, apply_edit, write_saved_model
 from tf_blade.settings import Settings
@@ -108,15 +112,16 @@ def optimize(
     """
     check_settings(settings)
     settings, padded = batched(settings)
-    run = _Run(settings, progress or SilentProgress(), Report(str(src)), samples=sample_inputs or {}, padded=padded)
+    run = _Run(settings, progress or SilentProgress(), Report(str(src)), padded=padded)
     if not settings.stop_after:
         check_target(src, dst, overwrite=settings.overwrite)
     runtime.load()
     with contextlib.suppress(_StopError):
         with run.phase(Phase.READ):
             model = read_saved_model(src)
-            run.note_engines(model)
+            run.meet_engines(model)
             selection = select(model, settings.signatures)
+            run.samples = given_samples(model, sample_inputs or {})
             bodies = run.read(model, selection)
         edit = run.optimize(model, selection, bodies)
         message = apply_edit(model, edit)
@@ -124,14 +129,14 @@ def optimize(
             with run.phase(Phase.WRITE):
                 write_saved_model(model, message, folder)
             with run.phase(Phase.CHECK):
-                check_lossless(src, folder, edit, selection.main)
+                written = run.tell_written(check_lossless(src, folder, edit, selection.main))
             if settings.verify:
                 with run.phase(Phase.VERIFY):
-                    run.verify(src, folder, sample_inputs)
+                    run.verify(src, folder)
             if settings.warmup or settings.serving:
                 with run.phase(Phase.BUNDLE):
-                    run.report.notes += write_bundle(settings, folder, dst, sample_inputs)
-            written = _written(folder, run.report.totals.engines > 0, settings)
+                    run.report.notes += write_bundle(settings, folder, dst, run.samples)
+            written.bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         run.report.target, run.report.written = str(dst), written
     return run.report
 
@@ -147,6 +152,7 @@ def optimize_in_memory(
     edit = Edit({}, (), (), None)
     with contextlib.suppress(_StopError):
         with run.phase(Phase.READ):
+            run.meet_engines(model)
             selection = select(model, settings.signatures)
             bodies = run.read(model, selection)
         edit = run.optimize(model, selection, bodies)
@@ -154,15 +160,26 @@ def optimize_in_memory(
 
 
 def check_settings(settings: Settings) -> None:
-    """Refuses phases and backends that do not exist, and what cannot be served.
+    """Refuses what no optimization can mean: names of nothing, lists of nothing, and what cannot be served.
 
     Raises:
-        TfBladeError: names one.
+        TfBladeError: names it.
     """
     for name in (settings.stop_after, *settings.dump_after):
         if name and name not in LABELS and name != "all":
             raise TfBladeError(f"there is no phase {name!r}; there are: {', '.join(LABELS)}")
+    if settings.signatures is not None and not settings.signatures:
+        raise TfBladeError("signatures (--signatures) names none; name some, or leave it out for all")
+    if not settings.backends:
+        raise TfBladeError(f"backends (--backends) is empty; there are: {', '.join(registry.available())}")
     registry.get_backends(settings.backends)
+    unknown = [name for name in settings.isas if name not in LEVELS]
+    if unknown or not settings.isas:
+        wrong = f"no such instruction set level: {unknown[0]!r}" if unknown else "isas (--isas) is empty"
+        raise TfBladeError(f"{wrong}; there are: {', '.join(LEVELS)}")
+    check_rtol(settings.rtol)
+    if math.isnan(settings.min_cluster_gain_us):
+        raise TfBladeError("min_cluster_gain_us (--min-cluster-gain-us) is no number of microseconds")
     parse_ranges(settings.tensorrt_ranges)
     check_bundle(settings)
     if settings.sign_key:
@@ -184,6 +201,7 @@ class _Run:
     backends: tuple[Backend, ...] = ()
     ranges: GivenRanges = dataclasses.field(default_factory=GivenRanges)
     arguments: Mapping[str, Inputs] = dataclasses.field(default_factory=dict)
+    taken: list[str] = dataclasses.field(default_factory=list)
 
     @contextlib.contextmanager
     def phase(self, phase: Phase, total: int = 1) -> Iterator[None]:
@@ -204,14 +222,42 @@ class _Run:
             self.progress.step(name or "main graph")
             yield name
 
-    def note_engines(self, model: SavedModel) -> None:
-        """Tells that the model has been optimized before."""
-        count = count_engine_nodes(model)
+    def meet_engines(self, model: SavedModel) -> None:
+        """Tells that the model has been optimized before, and what of the settings does not reach these engines.
+
+        Raises:
+            TfBladeError: it cannot become portable any more.
+        """
+        if self.settings.portable:
+            check_portable(model.meta_graph.graph_def)
+        key = key_name(read_private_key(self.settings.sign_key)) if self.settings.sign_key else ""
+        unsigned = 0
+        for _, _, item in engine_nodes(model):
+            self.taken.append(item.cluster)
+            unsigned += bool(key) and not all(runtime.engine_signers(data).get(key) for data in item.engines)
+        self.report.totals.earlier_engines = count = len(self.taken)
         if count:
             self.report.notes.append(
                 f"the model has engines already, at {text.count(count, 'node', 'nodes')}: these stay as they are;"
                 " optimize the original to make them anew"
             )
+        if unsigned:
+            nodes = text.count(unsigned, "node", "nodes")
+            self.report.notes.append(
+                f"the earlier engines at {nodes} are not signed by {key}: `tf-blade sign` signs all"
+            )
+
+    def tell_written(self, written: SavedModel) -> WrittenReport:
+        """What was written, as it was read again, without its size."""
+        made = {item.name for item in self.report.clusters if item.backend}
+        found = [(item.cluster in made, item.portable) for _, _, item in engine_nodes(written)]
+        self.report.totals.earlier_engines = sum(not is_new for is_new, _ in found)
+        if (False, True) in found and (True, False) in found:
+            self.report.notes.append(
+                "the earlier engines are portable and the new ones are not, so that the model needs the op library now:"
+                " pass portable=True (--portable) to keep it portable"
+            )
+        return WrittenReport(0, all(portable for _, portable in found), len(found))
 
     def choose_backends(self) -> None:
         """The backends that are wanted, without those that are not installed.
@@ -253,7 +299,10 @@ class _Run:
         with self.phase(Phase.SUPPORT, len(names)):
             verdicts = {name: examine(self.graphs[name], self.backends, effects) for name in self.each(names)}
         with self.phase(Phase.CLUSTERS, len(names)):
-            found = {name: find_clusters(self.graphs[name], verdicts[name], self.settings) for name in self.each(names)}
+            found = {
+                name: find_clusters(self.graphs[name], verdicts[name], self.settings, taken=self.taken)
+                for name in self.each(names)
+            }
             for name in self.inside_engines(model, found, removed):
                 del found[name], verdicts[name]
             self.record(verdicts, found)
@@ -418,7 +467,7 @@ class _Run:
             if self.settings.strict and _is_rules_own(node, backend, error.reason):
                 raise StrictModeError(f"{backend} cannot take node {node.name} ({node.op}): {error.reason}")
 
-    def verify(self, src: Path, folder: Path, sample_inputs: Samples | None) -> None:
+    def verify(self, src: Path, folder: Path) -> None:
         """Compares results.
 
         Raises:
@@ -427,7 +476,7 @@ class _Run:
         from tf_blade.verify import verify_saved_model
 
         result = verify_saved_model(
-            src, folder, signatures=self.settings.signatures, sample_inputs=sample_inputs, rtol=self.settings.rtol
+            src, folder, signatures=self.settings.signatures, sample_inputs=self.samples, rtol=self.settings.rtol
         )
         if not result.ok:
             raise VerificationError(f"results differ from the original's; nothing was published\n{result.to_text()}")
@@ -435,11 +484,6 @@ class _Run:
             self.report.notes.append(f"{name} was not verified: {reason}")
         for reason, count in result.fallbacks.items():
             self.report.notes.append(f"{count} of {result.calls} calls of engines fell back in verification: {reason}")
-
-
-def _written(folder: Path, engines: bool, settings: Settings) -> WrittenReport:
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return WrittenReport(size, settings.portable, engines)
 
 
 def _log_engine(cluster: Cluster, engine: BuiltEngine | None) -> None:

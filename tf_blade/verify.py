@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tf_blade import inputs as inputs_lib
 from tf_blade import observe, runtime
-from tf_blade.compare import relative_error, tolerance
+from tf_blade.compare import check_rtol, relative_error, tolerance
 from tf_blade.engine_calls import EngineCalls
 from tf_blade.errors import InvalidInputError
 from tf_blade.loaded import LoadedModel, chosen_signatures, first_line
@@ -168,13 +168,16 @@ def verify_saved_model(
         InvalidSavedModelError: one of the models cannot be loaded.
         InvalidInputError: the original does not take a sample input.
         UnknownSignatureError: a named signature does not exist, or the optimized model lacks one.
+        TfBladeError: `rtol` is no tolerance.
     """
+    check_rtol(rtol)
     original, optimized = LoadedModel(src), LoadedModel(dst)
+    given = original.samples(sample_inputs)
     before = EngineCalls.so_far()
     calls: list[_Call] = []
     inconclusive: dict[str, str] = {}
     for signature in chosen_signatures(original, signatures):
-        samples = (sample_inputs or {}).get(signature)
+        samples = given.get(signature)
         made = _given(original, signature, samples) if samples else _generated(original, signature, seed)
         mine = [_Call(signature, sample, expected, *_found(optimized, signature, sample)) for sample, expected in made]
         if not mine:

@@ -19,9 +19,10 @@ import tensorflow as tf
 from tf_blade import inputs as inputs_lib
 from tf_blade import observe, runtime
 from tf_blade.engine_calls import EngineCalls
-from tf_blade.errors import InvalidInputError, InvalidSavedModelError
+from tf_blade.errors import InvalidSavedModelError
 from tf_blade.inputs import InputSpec
-from tf_blade.loaded import check_fits, first_line
+from tf_blade.loaded import first_line
+from tf_blade.samples import as_arrays
 from tf_blade.saved_model import warmup as files
 from tf_blade.saved_model.engines import signature_clusters
 from tf_blade.saved_model.model import read_saved_model
@@ -32,6 +33,8 @@ Sample = Mapping[str, np.ndarray]
 _log = observe.logger("warmup")
 # Of the whole file; a signature's first record is written whatever its size.
 MAX_BYTES = 64 * 2**20
+# Of one request: half of what a message may have.
+MAX_REQUEST_BYTES = 2**30
 # Reasons of fallbacks that hold for all calls on this machine: no input changes them.
 _FOR_GOOD = frozenset(
     {"corrupt", "hash", "version", "signature", "backend", "isa", "load", "untrusted", "disabled"}
@@ -69,7 +72,7 @@ def make_warmup(
 
     Raises:
         InvalidSavedModelError: TensorFlow cannot load the model.
-        InvalidInputError: the model does not take a sample input.
+        InvalidInputError: a signature does not take a sample input.
     """
     server = _Server(folder)
     maker = _Maker(logs, server, tuple(dict.fromkeys(batch_sizes)))
@@ -154,33 +157,41 @@ class _Maker:
     def add_generated(self, signature: str) -> None:
         """A random request for each batch size, of the first kind that the model accepts."""
         specs = files.input_specs(self._server.model, signature)
+        rejected = False
         for known in inputs_lib.with_ranks(specs):
             axes = sorted({axis for spec in known for axis, dim in enumerate(spec.shape or ()) if dim is None})
             for batch in self._batch_sizes if 0 in axes else (1,):
+                least = inputs_lib.byte_size(known, {axis: 1 if axis else batch for axis in axes})
+                if self._is_too_large(signature, batch, least):
+                    continue
                 sample = self._first_accepted(signature, known, axes, batch)
+                rejected = rejected or sample is None
                 if sample is not None:
                     self._add(signature, sample, known)
                     self.accepted[signature] = known
             if signature in self.accepted:
                 return
-        self.notes.append(f"signature {signature} has no warmup request: it rejects random inputs; give sample inputs")
+        if rejected:
+            self._note(f"signature {signature} has no warmup request: it rejects random inputs; give sample inputs")
 
     def add_given(self, signature: str, samples: Sequence[Sample]) -> None:
         """The caller's inputs, their rows repeated or dropped to make each batch size.
 
         Raises:
-            InvalidInputError: the model does not take them.
+            InvalidInputError: the signature does not take them.
         """
         specs = files.input_specs(self._server.model, signature)
         for sample in samples:
-            arrays = _checked(signature, sample, specs)
+            arrays = as_arrays(sample, specs, signature)
             problem = self._problem(signature, arrays, specs)
             if problem:
-                raise InvalidInputError(f"signature {signature!r} rejects a sample input: {problem}")
-            resized = [item for item in self._resized(arrays, specs) if not self._problem(signature, item, specs)]
-            for item in resized or [arrays]:
+                self._note(f"signature {signature} has no warmup request of a sample that it rejects: {problem}")
+                continue
+            resized = self._resized(signature, arrays, specs)
+            fitting = [item for item in resized if not self._problem(signature, item, specs)]
+            for item in fitting or [arrays]:
                 self._add(signature, item, specs)
-        self.accepted[signature] = specs
+            self.accepted[signature] = specs
 
     def add_for_missing(self, signature: str) -> None:
         """Inputs of further sizes, where they reach an engine that nothing has reached so far."""
@@ -203,6 +214,8 @@ class _Maker:
         others = inputs_lib.OTHER_SIZES if len(axes) > (0 in axes) else inputs_lib.OTHER_SIZES[:1]
         for number, other in enumerate(others):
             sizes = {axis: other if axis else batch for axis in axes}
+            if inputs_lib.byte_size(specs, sizes) > MAX_REQUEST_BYTES:
+                continue
             for sample in inputs_lib.candidates(specs, sizes, number):
                 before = _fallbacks()
                 if self._problem(signature, sample, specs):
@@ -221,45 +234,43 @@ class _Maker:
             return first_line(error)
         return ""
 
-    def _resized(self, arrays: Sample, specs: Sequence[InputSpec]) -> Iterator[Sample]:
+    def _resized(self, signature: str, arrays: Sample, specs: Sequence[InputSpec]) -> Iterator[Sample]:
         batched = {spec.name for spec in specs if spec.shape and spec.shape[0] is None}
         sizes = {len(arrays[name]) for name in batched}
         if len(sizes) != 1 or 0 in sizes:
             return
         (size,) = sizes
+        row_bytes = sum(arrays[name].nbytes // size for name in batched)
         for batch in self._batch_sizes:
+            if self._is_too_large(signature, batch, batch * row_bytes):
+                continue
             rows = np.arange(batch) % size
             yield {name: value[rows] if name in batched else value for name, value in arrays.items()}
 
     def _add(self, signature: str, sample: Sample, specs: Sequence[InputSpec]) -> None:
+        shapes = ", ".join(f"{name}{list(np.shape(value))}" for name, value in sorted(sample.items()))
+        if sum(np.asarray(value).nbytes for value in sample.values()) > MAX_REQUEST_BYTES:
+            self._note(f"no warmup request of {signature} with {shapes}: it would exceed {MAX_REQUEST_BYTES} bytes")
+            return
         record = files.encode(self._logs, signature, sample, specs)
         if len(self.records) >= files.MAX_RECORDS:
             self._note(f"the warmup file is full: TensorFlow Serving takes {files.MAX_RECORDS} records")
         elif signature in self.accepted and self.size + len(record) > MAX_BYTES:
-            shapes = ", ".join(f"{name}{list(np.shape(value))}" for name, value in sorted(sample.items()))
             self._note(f"no warmup request of {signature} with {shapes}: the file would exceed {MAX_BYTES} bytes")
         elif record not in self.records:
             self.records.append(record)
             self.size += len(record)
 
+    def _is_too_large(self, signature: str, batch: int, size: int) -> bool:
+        """Whether a request of so many bytes cannot be written; tells it."""
+        if size <= MAX_REQUEST_BYTES:
+            return False
+        self._note(f"no warmup request of {signature} with {batch} rows: it would have {size} bytes")
+        return True
+
     def _note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
-
-
-def _checked(signature: str, sample: Sample, specs: Sequence[InputSpec]) -> dict[str, np.ndarray]:
-    """The sample as arrays of the signature's types.
-
-    Raises:
-        InvalidInputError: the signature does not take it.
-    """
-    by_name = {spec.name: spec for spec in specs}
-    if by_name.keys() != sample.keys():
-        wanted, given = (", ".join(sorted(names)) or "none" for names in (by_name, sample))
-        raise InvalidInputError(f"signature {signature!r} takes the inputs {wanted}; given are {given}")
-    for name, value in sample.items():
-        check_fits(by_name[name], value, signature)
-    return {name: np.asarray(value, by_name[name].dtype) for name, value in sample.items()}
 
 
 _NONE = (0, 0)

@@ -66,7 +66,8 @@ class InspectionTest(absltest.TestCase):
         written = self.report.written
         assert written is not None
         sizes = [path.stat().st_size for path in (self.folder / "dst").rglob("*") if path.is_file()]
-        self.assertEqual((written.bytes, written.portable, written.engines), (sum(sizes), False, True))
+        self.assertEqual((written.bytes, written.portable), (sum(sizes), False))
+        self.assertEqual(written.engines, len(self.optimized.engine_ops))
 
     def test_an_optimized_model_that_is_optimized_again(self) -> None:
         for portable in (False, True):

@@ -98,16 +98,25 @@ class ReportTest(parameterized.TestCase):
         self.assertIn("  FLOPs    no floating-point work", lines)
 
     @parameterized.parameters(
-        (False, True, "not portable: whatever serves it needs the op library"),
-        (True, True, "portable: TensorFlow without the op library serves it too, without engines"),
-        (True, False, "no engines: TensorFlow runs all of it"),
+        (False, 2, "not portable: whatever serves it needs the op library"),
+        (True, 2, "portable: TensorFlow without the op library serves it too, without engines"),
+        (True, 0, "no engines: TensorFlow runs all of it"),
     )
-    def test_what_was_written(self, portable: bool, engines: bool, form: str) -> None:
+    def test_what_was_written(self, portable: bool, engines: int, form: str) -> None:
         report = _report()
         report.written = WrittenReport(5 << 20, portable, engines)
         self.assertEqual(report.to_text().splitlines()[1], f"  written  5.0 MB, {form}")
         written = json.loads(report.to_json())["written"]
         self.assertEqual(written, {"bytes": 5 << 20, "portable": portable, "engines": engines})
+
+    def test_earlier_engines(self) -> None:
+        report = _report()
+        report.totals.earlier_engines = 3
+        earlier = "  earlier  3 engine ops of an earlier optimization; what these hold is not counted below"
+        self.assertEqual(report.to_text().splitlines()[2], earlier)
+        self.assertEqual(json.loads(report.to_json())["totals"]["earlier_engines"], 3)
+        lines = Report("in", totals=Totals(bodies=1, nodes=1, earlier_engines=1)).to_text().splitlines()
+        self.assertIn("  FLOPs    no other floating-point work", lines)
 
     def test_nothing_written(self) -> None:
         self.assertStartsWith(Report("in").to_text(), "in (nothing written)\n")

@@ -212,10 +212,64 @@ class WarmupTest(parameterized.TestCase):
         with mock.patch.dict("sys.modules", {name: None}):
             return warmup.prediction_logs()
 
-    @parameterized.parameters(((),), ((0,),), ((4, -1),))
-    def test_batch_sizes_that_are_none(self, sizes: tuple[int, ...]) -> None:
-        with self.assertRaisesRegex(TfBladeError, "batch_sizes must be numbers above zero"):
+    @parameterized.parameters(((), "none"), ((0,), "0"), ((4, -1), "4, -1"), ((2**31,), "2147483648"))
+    def test_batch_sizes_that_are_none(self, sizes: tuple[int, ...], given: str) -> None:
+        message = rf"batch_sizes \(--batch-sizes\) must be numbers from 1 to 2147483647; given are {given}$"
+        with self.assertRaisesRegex(TfBladeError, message):
             tf_blade.optimize_saved_model(self.source, self.target, batch_sizes=sizes)
+
+    def test_requests_that_are_too_large_are_not_made(self) -> None:
+        models.shared(self.source)
+        options = {**_QUICK, "signatures": ("embed",), "batch_sizes": (2, 2**31 - 1)}
+        samples = {"embed": [{"x": np.ones((3, 4), np.float32)}]}
+        report = tf_blade.optimize_saved_model(self.source, self.target, sample_inputs=samples, **options)
+        rows = "with 2147483647 rows: it would have"
+        self.assertEqual(
+            [note for note in report.notes if "no warmup request" in note],
+            [
+                f"no warmup request of embed {rows} {2**31 * 16 - 16} bytes",
+                f"no warmup request of score {rows} {2**31 * 32 - 32} bytes",
+                f"no warmup request of serving_default {rows} {2**31 * 16 - 16} bytes",
+            ],
+        )
+        self.assertEqual([name for name, _ in _read(self.target)], ["embed", "score", "serving_default"])
+
+    def test_a_sample_that_the_model_rejects_costs_its_request_alone(self) -> None:
+        self.words("parsed", "fixed")
+        samples = {"parsed": [{"example": np.array([b"no example"], object)}]}
+        report = tf_blade.optimize_saved_model(self.source, self.target, sample_inputs=samples, **_QUICK)
+        told = [note for note in report.notes if "parsed has no warmup request of a sample that it rejects: " in note]
+        self.assertLen(told, 1, report.notes)
+        self.assertEqual([name for name, _ in _read(self.target)], ["fixed"])
+
+    def test_samples_as_lists(self) -> None:
+        """Numbers without a type, none at all, and such as no type of the input's size can hold."""
+
+        class Small(tf.Module):
+            @tf.function(input_signature=[tf.TensorSpec([None], tf.uint8, "x"), tf.TensorSpec([None], tf.int64, "n")])
+            def serve(self, x: Any, n: Any) -> Any:
+                return {"y": tf.tanh(tf.cast(x, tf.float32)) * 2.0, "n": n + 1}
+
+        model = Small()
+        tf.saved_model.save(model, str(self.source), signatures=model.serve)
+
+        def optimize(*samples: Any) -> Any:
+            options = {**_QUICK, "verify": True, "overwrite": True, "batch_sizes": (1,)}
+            samples_of = {"serving_default": list(samples)}
+            return tf_blade.optimize_saved_model(self.source, self.target, sample_inputs=samples_of, **options)
+
+        optimize({"x": [7, 255], "n": [1]}, {"x": [], "n": []})
+        self.assertEqual(
+            [{name: value.tolist() for name, value in inputs.items()} for _, inputs in _read(self.target)],
+            [{"x": [7, 255], "n": [1]}, {"x": [], "n": []}],
+        )
+        before = workshop.digest(self.target)
+        with (
+            mock.patch.object(workshop.NoEngine, "build", side_effect=AssertionError("an engine was built")),
+            self.assertRaisesRegex(InvalidInputError, "input 'x' of .* is uint8.*from 0 to 255; given is 256"),
+        ):
+            optimize({"x": [256], "n": [1]})
+        self.assertEqual(before, workshop.digest(self.target))
 
 
 class ServingFilesTest(absltest.TestCase):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import tensorflow as tf
 from absl.testing import absltest, parameterized
@@ -20,8 +18,6 @@ from tests.isa import runnable_levels
 from tests.saved_model import models, workshop
 from tf_blade import api
 from tf_blade.errors import InvalidInputError, UnknownSignatureError
-from tf_blade.inputs import InputSpec
-from tf_blade.loaded import check_fits
 from tf_blade.verify import Verification, verify_saved_model
 
 workshop.register()
@@ -238,12 +234,6 @@ class VerifyTest(parameterized.TestCase):
         self.assertTrue(
             verify_saved_model(self.original, self.original, sample_inputs={"serving_default": [sample]}).ok
         )
-
-    def test_types_that_files_do_not_know_are_given_as_others(self) -> None:
-        spec = InputSpec("x", np.dtype(ml_dtypes.bfloat16), (None,))
-        check_fits(spec, np.ones(3, np.float32), "serve")
-        with self.assertRaisesRegex(InvalidInputError, "is float16.*given is int64"):
-            check_fits(dataclasses.replace(spec, dtype=np.dtype(np.float16)), np.ones(3, np.int64), "serve")
 
     def test_fallbacks_are_told(self) -> None:
         """Right results of engines that never ran are no proof of the engines."""

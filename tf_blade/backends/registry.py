@@ -26,6 +26,11 @@ def unregister(name: str) -> None:
     del _FACTORIES[name]
 
 
+def available() -> list[str]:
+    """The names of all backends."""
+    return sorted({*_CLASSES, *_FACTORIES})
+
+
 def get_backend(name: str) -> Backend:
     """The backend of that name.
 
@@ -36,8 +41,7 @@ def get_backend(name: str) -> Backend:
     if factory is not None:
         return factory()
     if name not in _CLASSES:
-        there = ", ".join(sorted({*_CLASSES, *_FACTORIES}))
-        raise TfBladeError(f"there is no backend {name!r}; there are: {there}")
+        raise TfBladeError(f"there is no backend {name!r}; there are: {', '.join(available())}")
     module, cls = _CLASSES[name]
     backend: Backend = getattr(importlib.import_module(module), cls)()
     return backend

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from tf_blade import observe, symbolic
 from tf_blade.clusters import cost, device, merge
@@ -39,7 +40,9 @@ class Clustering:
     visits: int = 0
 
 
-def find_clusters(graph: Graph, verdicts: Sequence[Verdict], settings: Settings, *, prefix: str = "") -> Clustering:
+def find_clusters(
+    graph: Graph, verdicts: Sequence[Verdict], settings: Settings, *, prefix: str = "", taken: Collection[str] = ()
+) -> Clustering:
     """The clusters of a graph.
 
     A cluster's `nodes` hold copies: constants of at most `settings.weight_bytes`, and `ReadVariableOp`s, belong to
@@ -52,11 +55,12 @@ def find_clusters(graph: Graph, verdicts: Sequence[Verdict], settings: Settings,
         verdicts: one for each node.
         settings: thresholds.
         prefix: makes the names unique among graphs; the graph's name when not given.
+        taken: names that others have already.
     """
     by_node = {verdict.node: verdict for verdict in verdicts}
     leaving: dict[Node, None] = {}
     while True:
-        found = _find(graph, by_node, settings, prefix)
+        found = _find(graph, by_node, settings, prefix, taken)
         fresh = [node for node in _with_open_lists(found.clusters) if node not in leaving]
         if not fresh:
             break
@@ -84,22 +88,28 @@ def _with_open_lists(clusters: Sequence[Cluster]) -> list[Node]:
     return list(found)
 
 
-def _find(graph: Graph, by_node: Mapping[Node, Verdict], settings: Settings, prefix: str) -> Clustering:
+def _find(
+    graph: Graph, by_node: Mapping[Node, Verdict], settings: Settings, prefix: str, taken: Collection[str]
+) -> Clustering:
     parts = merge.partition(graph, by_node, settings)
     maker = _Maker(graph, by_node, settings, parts)
     clusters: list[Cluster] = []
     refusals: list[Refusal] = []
+    first = identifier(prefix or graph.name or "main")
+    names = (name for name in map(f"{first}_{{}}".format, itertools.count()) if name not in taken)
+    name = next(names)
     for group in parts.groups:
         members = maker.trim([parts.order[item] for item in group])
         if not members:
             continue
-        cluster = maker.make(members, f"{identifier(prefix or graph.name or 'main')}_{len(clusters)}")
+        cluster = maker.make(members, name)
         reason = maker.why_not_alive(cluster) or _why_not(cluster, settings)
         if reason:
             refusals.append(Refusal(tuple(members), reason))
             _log.debug("%d nodes from %s to %s get none: %s", len(members), members[0].name, members[-1].name, reason)
         else:
             clusters.append(cluster)
+            name = next(names)
             _log.info("%s: %d nodes, %s FLOPs", cluster.name, len(cluster.nodes), cluster.flops)
     return Clustering(tuple(clusters), tuple(refusals), parts.visits)
 

@@ -88,13 +88,13 @@ class WrittenReport:
 
     Attributes:
         bytes: of all files of the target.
-        portable: whether TensorFlow without the op library serves it too.
-        engines: whether it holds any.
+        portable: whether TensorFlow without the op library serves it too: it has no engine op, portable calls at most.
+        engines: number of engine ops and portable calls in it, those of earlier optimizations included.
     """
 
     bytes: int
     portable: bool
-    engines: bool
+    engines: int
 
     def line(self) -> str:
         """As the report has it."""
@@ -109,7 +109,14 @@ class WrittenReport:
 
 @dataclasses.dataclass
 class Totals:
-    """Nodes (without arguments) and nominal FLOPs of all optimized bodies, and those inside engines."""
+    """Nodes (without arguments) and nominal FLOPs of all optimized bodies, and those inside engines.
+
+    Attributes:
+        engines: number of clusters that got engines.
+        engine_bytes: size of these engines.
+        earlier_engines: number of engine ops and portable calls of earlier optimizations; what their engines hold is in
+            no other of these numbers.
+    """
 
     bodies: int = 0
     nodes: int = 0
@@ -118,6 +125,7 @@ class Totals:
     nominal_flops_in_engines: int = 0
     engines: int = 0
     engine_bytes: int = 0
+    earlier_engines: int = 0
 
 
 @dataclasses.dataclass
@@ -200,10 +208,11 @@ class Report:
     def _overview(self) -> list[str]:
         totals, lines = self.totals, [self.written.line()] if self.written is not None else []
         built = sum(item.seconds for item in self.clusters)
-        lines.append(
-            f"  engines  {totals.engines} in {text.count(totals.bodies, 'body', 'bodies')},"
-            f" {text.size(totals.engine_bytes)}, built in {text.seconds(built)}"
-        )
+        engines = f"{totals.engines} in {text.count(totals.bodies, 'body', 'bodies')}"
+        lines.append(f"  engines  {engines}, {text.size(totals.engine_bytes)}, built in {text.seconds(built)}")
+        if totals.earlier_engines:
+            kept = text.count(totals.earlier_engines, "engine op", "engine ops")
+            lines.append(f"  earlier  {kept} of an earlier optimization; what these hold is not counted below")
         share = f"({self.engine_nodes_share:.1%})"
         lines.append(f"  nodes    {totals.nodes_in_engines} of {totals.nodes} in engines {share}")
         if totals.nominal_flops:
@@ -211,7 +220,7 @@ class Report:
             estimate = "an estimate of one call at small sizes of unknown dimensions"
             lines.append(f"  FLOPs    {flops} of {whole} in engines ({self.engine_flops_share:.1%}); {estimate}")
         else:
-            lines.append("  FLOPs    no floating-point work")
+            lines.append(f"  FLOPs    no {'other ' if totals.earlier_engines else ''}floating-point work")
         return lines
 
 

@@ -21,8 +21,11 @@ from tf_blade.saved_model.selection import MainPart, referenced_names, reference
 from tf_blade.saved_model.writer import Edit
 
 
-def check_lossless(src: Path, dst: Path, edit: Edit, main: MainPart | None) -> None:
+def check_lossless(src: Path, dst: Path, edit: Edit, main: MainPart | None) -> SavedModel:
     """Compares two SavedModels on disk: only what `edit` names may differ, and all that refers to something finds it.
+
+    Returns:
+        The second, as it was read.
 
     Raises:
         LosslessCheckError: they differ elsewhere, or the new one does not hold together.
@@ -30,6 +33,7 @@ def check_lossless(src: Path, dst: Path, edit: Edit, main: MainPart | None) -> N
     original, written = read_saved_model(src), read_saved_model(dst)
     for problem in _problems(original, written, edit, main):
         raise LosslessCheckError(f"the optimized model would differ from {src}: {problem}; nothing was published")
+    return written
 
 
 def _problems(original: SavedModel, written: SavedModel, edit: Edit, main: MainPart | None) -> Iterator[str]:

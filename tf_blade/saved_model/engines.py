@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from tensorflow.core.framework.node_def_pb2 import NodeDef
+
 from tf_blade.report.engines import EngineOpReport, engine_file_report
 from tf_blade.saved_model.model import SavedModel
 from tf_blade.saved_model.portable import EngineNode, engine_node
@@ -12,27 +14,35 @@ from tf_blade.saved_model.selection import signature_nodes
 from tf_blade.saved_model.sessions import SUFFIX
 
 
-def count_engine_nodes(model: SavedModel) -> int:
-    """Engine ops and portable calls, copies of functions for sessions included."""
-    graph = model.meta_graph.graph_def
-    bodies = (graph.node, *(function.node_def for function in graph.library.function))
-    return sum(engine_node(node) is not None for body in bodies for node in body)
+def engine_nodes(model: SavedModel) -> Iterator[tuple[str, str, EngineNode]]:
+    """Each engine op and portable call: the function it is in ("" for the main graph), its name there, what it runs.
+
+    They come in the order of the functions. Copies of functions for sessions run the engines of what they are copies
+    of, and are left out; but engines that only a copy has come last.
+    """
+    found = [("", node) for node in model.meta_graph.graph_def.node]
+    copies: list[tuple[str, NodeDef]] = []
+    for name, function in model.functions.items():
+        original, suffix, _ = name.rpartition(SUFFIX)
+        kind = copies if suffix and original in model.functions else found
+        kind += [(name, node) for node in function.node_def]
+    clusters: set[str] = set()
+    for name, node in found:
+        item = engine_node(node)
+        if item is not None:
+            clusters.add(item.cluster)
+            yield name, node.name, item
+    for name, node in copies:
+        item = engine_node(node)
+        if item is not None and item.cluster not in clusters:
+            clusters.add(item.cluster)
+            yield name, node.name, item
 
 
 def engine_reports(model: SavedModel) -> Iterator[EngineOpReport]:
-    """A record of each engine op, in the order of the functions."""
-    for node in model.meta_graph.graph_def.node:
-        found = engine_node(node)
-        if found is not None:
-            yield _report(model, "", node.name, found)
-    for name, function in model.functions.items():
-        original, suffix, _ = name.rpartition(SUFFIX)
-        if suffix and original in model.functions:
-            continue  # a copy for sessions
-        for node in function.node_def:
-            found = engine_node(node)
-            if found is not None:
-                yield _report(model, name, node.name, found)
+    """A record of each engine op, in the order of `engine_nodes`."""
+    for function, node, found in engine_nodes(model):
+        yield _report(model, function, node, found)
 
 
 def signature_clusters(model: SavedModel, signature: str) -> set[str]:

@@ -74,13 +74,17 @@ def make_portable(graph_def: GraphDef) -> None:
 
 
 def check_portable(graph_def: GraphDef) -> None:
-    """Checks that a model holds no engine ops so far: some find variables by their names, which no call does.
+    """Checks that a model may become portable: that it holds no engine ops so far, of which some find variables by
+    their names, as no call does.
 
     Raises:
-        TfBladeError: it does.
+        TfBladeError: it holds some.
     """
     if any(node.op == ENGINE_OP for body in _bodies(graph_def) for node in body):
-        raise TfBladeError("the model holds engine ops already; make a portable model from the original")
+        raise TfBladeError(
+            "the model holds engine ops of an earlier optimization, which cannot become portable;"
+            " make a portable model from the original"
+        )
 
 
 def _bodies(graph_def: GraphDef) -> Iterator[Iterable[NodeDef]]:

@@ -17,7 +17,7 @@ from tf_blade.errors import TfBladeError
 from tf_blade.graph.graphdef import GraphDef
 from tf_blade.saved_model.files import copy_files
 from tf_blade.saved_model.model import FINGERPRINT_FILE, SAVED_MODEL_FILE, FunctionDef, SavedModel
-from tf_blade.saved_model.portable import CALL_OP, ENGINE_OP, check_portable, make_portable
+from tf_blade.saved_model.portable import CALL_OP, ENGINE_OP, make_portable
 from tf_blade.saved_model.sessions import Sessions, bind_sessions
 
 MAX_BYTES = 2**31 - 1
@@ -56,13 +56,7 @@ class Edit:
 
 
 def apply_edit(model: SavedModel, edit: Edit) -> saved_model_pb2.SavedModel:
-    """The new message; the model's own, which stays as it is, when there is nothing to change.
-
-    Raises:
-        TfBladeError: a portable model is wanted of one that holds engine ops already.
-    """
-    if edit.portable:
-        check_portable(model.meta_graph.graph_def)
+    """The new message; the model's own, which stays as it is, when there is nothing to change."""
     if edit.is_empty:
         return model.message
     message = saved_model_pb2.SavedModel()

@@ -15,11 +15,13 @@
 #include "custom_ops/engine_op/fallback.h"
 #include "custom_ops/engine_op/input_sources.h"
 #include "custom_ops/engine_op/metrics.h"
+#include "custom_ops/engine_op/op_device.h"
 #include "custom_ops/engine_op/registration.h"
 #include "custom_ops/engine_op/shadow.h"
 #include "custom_ops/runtime/engine_file.h"
 #include "custom_ops/runtime/environment.h"
 #include "custom_ops/runtime/loaded_engine.h"
+#include "custom_ops/runtime/memory.h"
 #include "custom_ops/runtime/stats.h"
 #include "tensorflow/core/framework/op_kernel.h"
 
@@ -55,11 +57,40 @@ EngineIdentity Identify(const absl::StatusOr<std::shared_ptr<const LoadedEngine>
   return MakeIdentity(file->backend, file->content_hash, file->signature, bytes.size());
 }
 
+// Results on a device cannot be compared where they are.
+ShadowPlan MakeShadowPlan(const OpDevice& device) {
+  const ShadowPlan plan = ShadowPlan::FromEnvironment();
+  if (device.is_machine() || !plan.enabled()) return plan;
+  LogWarningOnce(absl::StrCat("TF_BLADE_SHADOW: no call of ops on ", device.name(),
+                              " is shadowed: results are compared in the machine's memory only"));
+  return ShadowPlan(0, 0);
+}
+
+// The kernels of this process. With the last one goes the scratch memory that calls have left for later ones.
+class KernelCount {
+ public:
+  KernelCount() { ++count_; }
+  ~KernelCount() {
+    if (--count_ == 0) FreeIdleArenas();
+  }
+  KernelCount(const KernelCount&) = delete;
+  KernelCount& operator=(const KernelCount&) = delete;
+
+ private:
+  static inline std::atomic<int64_t> count_{0};
+};
+
 class BladeEngineOp : public tensorflow::AsyncOpKernel {
  public:
   explicit BladeEngineOp(OpKernelConstruction* ctx)
-      : AsyncOpKernel(ctx), disabled_(DisabledByEnvironment()), fallback_(GetFallback(ctx)), sources_(ctx) {
+      : AsyncOpKernel(ctx),
+        disabled_(DisabledByEnvironment()),
+        device_(ctx),
+        fallback_(GetFallback(ctx)),
+        sources_(ctx),
+        shadow_(MakeShadowPlan(device_)) {
     WarnOfUnknownVariables();
+    if (!device_.is_machine()) OP_REQUIRES_OK(ctx, CheckMemoryTypes(ctx));
     std::string cluster;
     // An attribute without use beyond names in logs and statistics.
     if (!ctx->GetAttr("cluster", &cluster).ok() || cluster.empty()) cluster = ctx->def().name();
@@ -70,7 +101,7 @@ class BladeEngineOp : public tensorflow::AsyncOpKernel {
       identities.push_back(Identify(engine, bytes));
       const bool is_last = identities.size() == files.size();
       slots_.push_back(std::make_unique<EngineSlot>(static_cast<int>(slots_.size()), is_last, cluster,
-                                                    std::move(engine), sources_, output_types(), &pool_));
+                                                    std::move(engine), device_, sources_, output_types(), &pool_));
     }
     RegisterMetrics();
     stats_ = GetClusterStats(cluster, identities);
@@ -120,6 +151,7 @@ class BladeEngineOp : public tensorflow::AsyncOpKernel {
     };
     std::vector<Error> errors;  // that whoever serves next must confirm
     ShadowedCall shadowed;
+    Error tried{nullptr, false};  // the engine that is at work
 
     // Whether whoever served had an error too.
     void Settle(bool confirmed) const {
@@ -128,15 +160,23 @@ class BladeEngineOp : public tensorflow::AsyncOpKernel {
     void Withdraw() const {
       for (const Error& error : errors) error.slot->Withdraw(error.probe);
     }
+    // Wherever it stopped: a probe that was settled already is only followed by another one sooner.
+    void Abandon() const {
+      Withdraw();
+      if (tried.slot != nullptr) tried.slot->Withdraw(tried.probe);
+    }
   };
 
   // A context for the duration of a call.
   class Lease {
    public:
-    explicit Lease(BladeEngineOp* op)
-        : op_(op),
-          call_(op->pool_.TakeOrMake([op] { return std::make_unique<CallContext>(op->slots_.size(), op->stats_); })) {
-      call_->Begin();
+    explicit Lease(BladeEngineOp* op) : op_(op), call_(op->pool_.TakeOrMake([op] { return op->MakeContext(); })) {
+      try {
+        call_->Begin();
+      } catch (...) {
+        op_->pool_.Give(std::move(call_));
+        throw;
+      }
     }
     ~Lease() {
       call_->Rest();
@@ -151,13 +191,17 @@ class BladeEngineOp : public tensorflow::AsyncOpKernel {
     std::unique_ptr<CallContext> call_;
   };
 
+  std::unique_ptr<CallContext> MakeContext() const {
+    return std::make_unique<CallContext>(slots_.size(), device_, stats_);
+  }
+
   // Nothing below may end the process for want of memory: TensorFlow's path may still have enough.
   Served TryEngines(OpKernelContext* ctx, Attempt* attempt) {
     if (disabled_) return {Served::kNo, Reason::kDisabled};
     try {
       return TryEachEngine(ctx, attempt);
     } catch (const std::bad_alloc&) {
-      attempt->Withdraw();
+      attempt->Abandon();
       *attempt = Attempt();
       return {Served::kNo, Reason::kNoMemory};
     }
@@ -172,6 +216,7 @@ class BladeEngineOp : public tensorflow::AsyncOpKernel {
       const Admitted admitted = slot->Admit();
       Served served{Served::kNo, admitted.reason};
       if (served.reason == Reason::kNone) {
+        attempt->tried = {slot.get(), admitted.probe};
         if (!lease.has_value()) lease.emplace(this);
         // What a drift has opened, only a comparison may close.
         const bool compare = shadow || (admitted.probe && shadow_.enabled());
@@ -185,12 +230,16 @@ class BladeEngineOp : public tensorflow::AsyncOpKernel {
     return result;
   }
 
+  static absl::string_view WhyNotCollected(Reason reason) {
+    return reason == Reason::kDevice ? "a variable is on another device than the op" : "a variable has no value";
+  }
+
   Served ServeBy(EngineSlot& slot, OpKernelContext* ctx, CallContext& call, bool probe, ShadowedCall* shadowed) {
     if (call.inputs.views().empty()) {
       const Reason reason = call.inputs.Collect(ctx, sources_);
       if (reason != Reason::kNone) {
         call.inputs.Release();
-        slot.Refused(reason, "a variable has no value", probe);
+        slot.Refused(reason, WhyNotCollected(reason), probe);
         return {Served::kNo, reason};
       }
     }
@@ -212,19 +261,21 @@ class BladeEngineOp : public tensorflow::AsyncOpKernel {
 
   // Whether the variables still have the values that an engine saw.
   bool SameVariables(OpKernelContext* ctx, const std::vector<tensorflow::Tensor>& variables) const {
-    CallInputs now;
+    CallInputs now(!device_.is_machine());
     if (now.Collect(ctx, sources_) != Reason::kNone || now.has_in_place()) return false;
     return std::equal(variables.begin(), variables.end(), now.variables().begin(), now.variables().end(),
                       [](const tensorflow::Tensor& a, const tensorflow::Tensor& b) { return a.data() == b.data(); });
   }
 
+  const KernelCount count_;
   const bool disabled_;
+  const OpDevice device_;
   Fallback fallback_;
   const InputSources sources_;
   std::shared_ptr<ClusterStats> stats_;
   ContextPool pool_;  // after what its contexts count in
   std::vector<std::unique_ptr<EngineSlot>> slots_;
-  const ShadowPlan shadow_ = ShadowPlan::FromEnvironment();
+  const ShadowPlan shadow_;
   std::atomic<uint64_t> number_{0};  // of the next call
 };
 

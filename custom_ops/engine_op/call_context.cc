@@ -1,6 +1,8 @@
 #include "custom_ops/engine_op/call_context.h"
 
+#include <algorithm>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -16,17 +18,44 @@ alignas(kMemoryAlignment) char no_elements[kMemoryAlignment];
 
 }  // namespace
 
+void* DeviceBlocks::Allocate(tensorflow::OpKernelContext* ctx, size_t bytes) {
+  tensorflow::Tensor block;
+  if (bytes > static_cast<size_t>(std::numeric_limits<int64_t>::max())) return nullptr;
+  const tensorflow::TensorShape shape({static_cast<int64_t>(std::max<size_t>(bytes, 1))});
+  if (!ctx->allocate_temp(tensorflow::DT_UINT8, shape, &block).ok()) return nullptr;
+  blocks_.push_back(std::move(block));
+  return blocks_.back().data();
+}
+
+void DeviceBlocks::FreeSince(const void* memory) {
+  const auto is_it = [memory](const tensorflow::Tensor& block) { return block.data() == memory; };
+  blocks_.erase(std::find_if(blocks_.begin(), blocks_.end(), is_it), blocks_.end());
+}
+
+std::shared_ptr<const void> DeviceBlocks::Take() {
+  if (blocks_.empty()) return nullptr;
+  auto taken = std::make_shared<std::vector<tensorflow::Tensor>>();
+  taken->swap(blocks_);
+  return taken;
+}
+
 void TensorFlowHost::Begin(tensorflow::OpKernelContext* ctx, const EngineSignature* signature, BlockList* memory) {
   ctx_ = ctx;
   signature_ = signature;
   memory_ = memory;
   misused_ = false;
   error_.clear();
+  queue_ = device_.QueueOf(ctx);
   outputs_.resize(signature == nullptr ? 0 : signature->outputs.size());
   has_output_.assign(outputs_.size(), false);
 }
 
+void TensorFlowHost::BorrowMemory() {
+  if (device_.is_machine()) arena_ = BorrowArena();
+}
+
 size_t TensorFlowHost::ReturnMemory() {
+  if (arena_ == nullptr) return 0;
   const size_t peak = arena_->busy_peak();
   ReturnArena(std::move(arena_));
   return peak;
@@ -34,7 +63,9 @@ size_t TensorFlowHost::ReturnMemory() {
 
 void TensorFlowHost::Forget() {
   outputs_.clear();
-  arena_->Reset();
+  scratch_.FreeAll();
+  persistent_.FreeAll();
+  if (arena_ != nullptr) arena_->Reset();
   ctx_ = nullptr;
 }
 
@@ -52,12 +83,23 @@ bool TensorFlowHost::TakeOutputs(std::vector<tensorflow::Tensor>* kept) {
 
 int TensorFlowHost::NumThreads() { return IntraOpPool(ctx_).NumThreads(); }
 
-void* TensorFlowHost::Alloc(size_t bytes) { return arena_->Allocate(bytes); }
+bool TensorFlowHost::InputOnMachine(int index) { return !queue_.has_value() || inputs_.OnMachine(index); }
 
-void TensorFlowHost::Release(void* memory) { arena_->Release(memory); }
+bool TensorFlowHost::OutputOnMachine(int index) {
+  return !queue_.has_value() || ctx_->output_memory_type(index) == tensorflow::HOST_MEMORY;
+}
+
+void* TensorFlowHost::Alloc(size_t bytes) {
+  return queue_.has_value() ? scratch_.Allocate(ctx_, bytes) : arena_->Allocate(bytes);
+}
+
+void TensorFlowHost::Release(void* memory) {
+  queue_.has_value() ? scratch_.FreeSince(memory) : arena_->Release(memory);
+}
 
 void* TensorFlowHost::AllocPersistent(size_t bytes) {
-  return memory_ == nullptr ? Misuse("persistent memory is for init only") : memory_->Allocate(bytes);
+  if (memory_ == nullptr) return Misuse("persistent memory is for init only");
+  return queue_.has_value() ? persistent_.Allocate(ctx_, bytes) : memory_->Allocate(bytes);
 }
 
 void* TensorFlowHost::AllocOutput(int index, absl::Span<const int64_t> dims) {
@@ -104,8 +146,8 @@ void* TensorFlowHost::Misuse(const char* message) {
   return nullptr;
 }
 
-CallContext::CallContext(size_t engines, std::shared_ptr<ClusterStats> cluster_stats)
-    : states(engines), stats_(std::move(cluster_stats)) {
+CallContext::CallContext(size_t engines, const OpDevice& device, std::shared_ptr<ClusterStats> cluster_stats)
+    : inputs(!device.is_machine()), host(device, inputs), states(engines), stats_(std::move(cluster_stats)) {
   Count(stats_->contexts);
 }
 

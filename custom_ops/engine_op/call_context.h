@@ -3,10 +3,12 @@
 #define TF_BLADE_CUSTOM_OPS_ENGINE_OP_CALL_CONTEXT_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "custom_ops/engine_op/call_inputs.h"
+#include "custom_ops/engine_op/op_device.h"
 #include "custom_ops/runtime/engine.h"
 #include "custom_ops/runtime/loaded_engine.h"
 #include "custom_ops/runtime/memory.h"
@@ -27,15 +29,40 @@ class IntraOpPool : public ThreadPool {
   const tensorflow::DeviceBase::CpuWorkerThreads* const threads_;
 };
 
-// A host for engines on TensorFlow's CPU device. `Begin` starts a call of one engine, `Forget` ends it.
+// Memory of a kernel's device, from TensorFlow's allocator: what is freed while work that was queued before still uses
+// it is given out again for work that is queued later only.
+class DeviceBlocks {
+ public:
+  // Null when memory is out.
+  void* Allocate(tensorflow::OpKernelContext* ctx, size_t bytes);
+
+  // Frees the block that begins at `memory` and all that were allocated since.
+  void FreeSince(const void* memory);
+  void FreeAll() { blocks_.clear(); }
+
+  // All blocks, to be kept.
+  std::shared_ptr<const void> Take();
+
+ private:
+  std::vector<tensorflow::Tensor> blocks_;
+};
+
+// A host for engines. `Begin` starts a call of one engine, `Forget` ends it.
 class TensorFlowHost : public Host {
  public:
+  // Both outlive it.
+  TensorFlowHost(const OpDevice& device, const CallInputs& inputs) : device_(device), inputs_(inputs) {}
+
   // For a run `memory` is null; for an init `signature` is null and what is persistent goes to `memory`.
   void Begin(tensorflow::OpKernelContext* ctx, const EngineSignature* signature, BlockList* memory);
 
-  // Borrows the scratch memory of a call, before its first run, and gives it back. Gives the most that a run needed.
-  void BorrowMemory() { arena_ = BorrowArena(); }
+  // Borrows the scratch memory of a call, before its first run, and gives it back. Gives the most that a run needed: of
+  // the machine's memory.
+  void BorrowMemory();
   size_t ReturnMemory();
+
+  // What an init on a device has allocated to be kept.
+  std::shared_ptr<const void> TakePersistent() { return persistent_.Take(); }
 
   // Drops the outputs that were not taken and frees the scratch memory.
   void Forget();
@@ -44,6 +71,9 @@ class TensorFlowHost : public Host {
   bool TakeOutputs(std::vector<tensorflow::Tensor>* kept);
 
   int NumThreads() override;
+  const DeviceQueue* Device() override { return queue_.has_value() ? &*queue_ : nullptr; }
+  bool InputOnMachine(int index) override;
+  bool OutputOnMachine(int index) override;
   void* Alloc(size_t bytes) override;
   void Release(void* memory) override;
   void* AllocPersistent(size_t bytes) override;
@@ -63,10 +93,15 @@ class TensorFlowHost : public Host {
  private:
   void* Misuse(const char* message);
 
+  const OpDevice& device_;
+  const CallInputs& inputs_;
   tensorflow::OpKernelContext* ctx_ = nullptr;
   const EngineSignature* signature_ = nullptr;
   BlockList* memory_ = nullptr;
-  std::unique_ptr<ScratchArena> arena_;
+  std::unique_ptr<ScratchArena> arena_;  // none on a device
+  std::optional<DeviceQueue> queue_;
+  DeviceBlocks scratch_;
+  DeviceBlocks persistent_;
   std::vector<tensorflow::Tensor> outputs_;
   std::vector<bool> has_output_;
   std::vector<int64_t> symbols_;
@@ -75,7 +110,8 @@ class TensorFlowHost : public Host {
 };
 
 struct CallContext {
-  CallContext(size_t engines, std::shared_ptr<ClusterStats> cluster_stats);
+  // The device outlives it.
+  CallContext(size_t engines, const OpDevice& device, std::shared_ptr<ClusterStats> cluster_stats);
   ~CallContext();
   CallContext(const CallContext&) = delete;
   CallContext& operator=(const CallContext&) = delete;

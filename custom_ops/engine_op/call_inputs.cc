@@ -14,6 +14,11 @@ namespace {
 
 constexpr int kReadings = 8;
 
+// Whether a handle is that of a variable on another device than the kernel's, where it cannot be read.
+bool IsElsewhere(OpKernelContext* ctx, const Tensor& handle) {
+  return handle.NumElements() == 1 && handle.flat<tensorflow::ResourceHandle>()(0).device() != ctx->device()->name();
+}
+
 }  // namespace
 
 Reason CallInputs::Collect(OpKernelContext* ctx, const InputSources& sources) {
@@ -67,7 +72,35 @@ Reason CallInputs::CollectOnce(OpKernelContext* ctx, const InputSources& sources
     if (reason != Reason::kNone) return reason;
   }
   MakeViews(ctx, sources);
+  return on_device_ ? FindMemory(ctx, sources) : Reason::kNone;
+}
+
+// A node says where its inputs are, nobody says it of variables.
+Reason CallInputs::FindMemory(OpKernelContext* ctx, const InputSources& sources) {
+  on_machine_.assign(sources.size(), false);
+  for (int i = 0; i < sources.size(); ++i) {
+    if (sources.types()[i] != tensorflow::DT_RESOURCE) {
+      on_machine_[i] = ctx->input_memory_type(sources.OpInput(i)) == tensorflow::HOST_MEMORY;
+      continue;
+    }
+    const Tensor& variable = variables_[i];
+    if (!variable.IsInitialized() || variable.TotalBytes() == 0) continue;
+    switch (variable.GetMemoryType()) {
+      case tensorflow::AllocatorMemoryType::kDevice:
+        break;
+      case tensorflow::AllocatorMemoryType::kHostPageable:
+      case tensorflow::AllocatorMemoryType::kHostPinned:
+        on_machine_[i] = true;
+        break;
+      default:
+        return Reason::kDevice;
+    }
+  }
   return Reason::kNone;
+}
+
+bool CallInputs::WrittenOnDevice(const std::vector<int>& inputs) const {
+  return std::any_of(inputs.begin(), inputs.end(), [this](int i) { return is_in_place_[i] && !OnMachine(i); });
 }
 
 CallInputs::VariablePtr CallInputs::Find(OpKernelContext* ctx, const InputSources& sources, int input) {
@@ -84,7 +117,8 @@ CallInputs::VariablePtr CallInputs::Find(OpKernelContext* ctx, const InputSource
 
 Reason CallInputs::CollectVariable(OpKernelContext* ctx, const InputSources& sources, int input) {
   VariablePtr variable = Find(ctx, sources, input);
-  if (variable == nullptr) return Reason::kUninitialized;
+  if (variable == nullptr)
+    return IsElsewhere(ctx, sources.Argument(ctx, input)) ? Reason::kDevice : Reason::kUninitialized;
   {
     std::shared_lock<VariableMutex> lock(*variable->mu());
     if (!variable->is_initialized) return Reason::kUninitialized;

@@ -24,12 +24,14 @@ using VariableMutex = std::remove_pointer_t<decltype(std::declval<tensorflow::Va
 // Reused from call to call, so that a call allocates nothing here once it has seen its largest ranks.
 class CallInputs {
  public:
-  CallInputs() = default;
+  // `on_device`: whether the kernel is not on a CPU.
+  explicit CallInputs(bool on_device) : on_device_(on_device) {}
   ~CallInputs() { Release(); }
   CallInputs(const CallInputs&) = delete;
   CallInputs& operator=(const CallInputs&) = delete;
 
-  // Takes the inputs of a call: kUninitialized when a variable has no value, else kNone. The variables' values are such
+  // Takes the inputs of a call: kUninitialized when a variable has no value, kDevice when it is on another device than
+  // the kernel, or in memory that nobody can tell from a device's, else kNone. The variables' values are such
   // that all of them were current at one moment: where one changed since the last call, they are read until two
   // readings agree (a few times at most, should they change without end). Variables in copy-on-read mode
   // (those that sparse ops touched) stay locked for readers until Release, as TensorFlow's own gather does it: their
@@ -48,6 +50,12 @@ class CallInputs {
   // Whether some variable is written in place.
   bool has_in_place() const { return !in_place_.empty(); }
 
+  // Whether one of these inputs is, where nobody can look for changes.
+  bool WrittenOnDevice(const std::vector<int>& inputs) const;
+
+  // Whether an input is in the machine's memory; all are for kernels on CPUs.
+  bool OnMachine(int input) const { return !on_device_ || on_machine_[input]; }
+
   // The variables' values, by input.
   const std::vector<tensorflow::Tensor>& variables() const { return variables_; }
 
@@ -63,6 +71,7 @@ class CallInputs {
 
   using VariablePtr = tensorflow::core::RefCountPtr<tensorflow::Var>;
 
+  Reason FindMemory(tensorflow::OpKernelContext* ctx, const InputSources& sources);
   Reason CollectOnce(tensorflow::OpKernelContext* ctx, const InputSources& sources);
   bool NoteChanges();
   bool StillCurrent(tensorflow::OpKernelContext* ctx, const InputSources& sources);
@@ -72,6 +81,9 @@ class CallInputs {
   const tensorflow::Tensor& TensorOf(tensorflow::OpKernelContext* ctx, const InputSources& sources, int input) const;
   void MakeViews(tensorflow::OpKernelContext* ctx, const InputSources& sources);
   WeightKey KeyOf(int input, bool fixed_shapes) const;
+
+  const bool on_device_;
+  std::vector<bool> on_machine_;  // by input; for kernels on devices
 
   // By input: the variable that had the name at the last call. A reference of its own would keep a variable that its
   // owner has destroyed; this one is empty then, and the name is looked up again.

@@ -77,15 +77,16 @@ absl::Status CheckTypes(const EngineSignature& signature, const tensorflow::Data
 }  // namespace
 
 EngineSlot::EngineSlot(int index, bool is_last, std::string name,
-                       absl::StatusOr<std::shared_ptr<const LoadedEngine>> engine, const InputSources& inputs,
-                       const tensorflow::DataTypeVector& outputs, ContextPool* pool)
+                       absl::StatusOr<std::shared_ptr<const LoadedEngine>> engine, const OpDevice& device,
+                       const InputSources& inputs, const tensorflow::DataTypeVector& outputs, ContextPool* pool)
     : index_(index),
       is_last_(is_last),
       name_(std::move(name)),
       inputs_(inputs),
       pool_(pool),
       faults_(OneInFromEnvironment("TF_BLADE_FAULTS", "no fault is injected")) {
-  const absl::Status status = engine.ok() ? CheckTypes((*engine)->signature, inputs.types(), outputs) : engine.status();
+  absl::Status status = engine.ok() ? CheckTypes((*engine)->signature, inputs.types(), outputs) : engine.status();
+  if (status.ok()) status = device.CheckEngine(*(*engine)->engine);
   if (status.ok()) {
     engine_ = *std::move(engine);
   } else {
@@ -152,6 +153,10 @@ Served EngineSlot::Serve(tensorflow::OpKernelContext* ctx, CallContext& call, bo
   symbols.resize(signature.symbols.size());
   const GuardVerdict verdict = signature.Check(call.inputs.views(), absl::MakeSpan(symbols));
   if (verdict.reason != Reason::kNone) return NotTaken(verdict, call.inputs.views(), probe);
+  if (call.inputs.has_in_place() && call.inputs.WrittenOnDevice(engine_->weight_inputs)) {
+    Refused(Reason::kDevice, "weights that ops write in place cannot be watched on a device", probe);
+    return {Served::kNo, Reason::kDevice};
+  }
   stats_->shapes.Add(symbols);
   StatePtr& state = call.states[index_];
   const bool fixed = engine_->weights_have_fixed_shapes;
@@ -188,6 +193,7 @@ absl::StatusOr<EngineSlot::StatePtr> EngineSlot::MakeState(tensorflow::OpKernelC
   }
   call.host.Begin(ctx, nullptr, &state->memory);
   const Outcome outcome = engine_->engine->Init(call.host, views, &state->state);
+  state->device_memory = call.host.TakePersistent();
   const std::string error = call.host.error();
   const bool misused = call.host.misused();
   call.host.Forget();

@@ -39,9 +39,11 @@ struct Admitted {
 
 class EngineSlot {
  public:
-  // `engine` may be a refusal: then no call is admitted, for its reason. `inputs` and `pool` outlive the slot.
+  // `engine` may be a refusal: then no call is admitted, for its reason. Nor is one if it cannot work on the device.
+  // `inputs` and `pool` outlive the slot.
   EngineSlot(int index, bool is_last, std::string name, absl::StatusOr<std::shared_ptr<const LoadedEngine>> engine,
-             const InputSources& inputs, const tensorflow::DataTypeVector& outputs, ContextPool* pool);
+             const OpDevice& device, const InputSources& inputs, const tensorflow::DataTypeVector& outputs,
+             ContextPool* pool);
 
   // Once, before the first call. Counts and logs that the engine was refused, if it was: calls then pay nothing for it.
   void SetStats(std::shared_ptr<EngineStats> stats);

@@ -42,9 +42,11 @@ std::shared_ptr<BorrowedPool> HandedPool(OpKernelContext* ctx) {
   return std::make_shared<BorrowedPool>(threads->workers->AsEigenThreadPool());
 }
 
+// Parts of a body on several devices meet under the names of its tensors, so each run needs a rendezvous of its own, or
+// else two runs in one step would take each other's. TensorFlow makes one where none is given, for the run's step:
+// these options have one of their own.
 FunctionLibraryRuntime::Options MakeOptions(OpKernelContext* ctx, BorrowedPool* handed) {
-  FunctionLibraryRuntime::Options options(ctx->step_id());
-  options.rendezvous = ctx->rendezvous();
+  FunctionLibraryRuntime::Options options;
   options.cancellation_manager = ctx->cancellation_manager();
   options.collective_executor = ctx->collective_executor();
   options.stats_collector = ctx->stats_collector();
@@ -68,6 +70,11 @@ FunctionLibraryRuntime::InstantiateOptions MakeInstantiateOptions(OpKernelContex
     const Tensor& input = sources.Argument(ctx, i);
     options.input_devices.push_back(
         is_handle && input.NumElements() == 1 ? input.flat<tensorflow::ResourceHandle>()(0).device() : options.target);
+  }
+  // Where the body leaves its results is not where the op's readers look for them.
+  for (int i = 0; i < ctx->num_outputs(); ++i) {
+    const bool is_handle = ctx->expected_output_dtype(i) == tensorflow::DT_RESOURCE;
+    options.output_devices.push_back(is_handle ? "" : options.target);
   }
   const tensorflow::ConfigProto* const config = ctx->function_library()->config_proto();
   if (config != nullptr) options.config_proto = *config;

@@ -29,6 +29,9 @@ class InputSources {
   int size() const { return static_cast<int>(sources_.size()); }
   bool IsNamed(int input) const { return sources_[input] < 0; }
 
+  // Which of the op's inputs it is, unless it is named.
+  int OpInput(int input) const { return sources_[input]; }
+
   // What a function that takes these inputs would get: a value, or a variable's handle.
   const tensorflow::Tensor& Argument(tensorflow::OpKernelContext* ctx, int input) const {
     return IsNamed(input) ? handles_[~sources_[input]] : ctx->input(sources_[input]);

@@ -1,6 +1,6 @@
 #include "custom_ops/engine_op/portable_call.h"
 
-#include "absl/strings/string_view.h"
+#include "custom_ops/engine_op/engine_attr.h"
 
 namespace tf_blade {
 namespace {
@@ -26,6 +26,16 @@ void Rename(const std::set<std::string>& calls, std::string* tensor) {
   if (colon == std::string::npos || calls.count(tensor->substr(0, colon)) == 0) return;
   if (absl::string_view(*tensor).substr(colon, kCallsOutput.size()) != kCallsOutput) return;
   tensor->replace(colon, kCallsOutput.size(), ":outputs:");
+}
+
+// TensorFlow keeps int32 of functions in the machine's memory, and so does what takes a call's place.
+void KeepOnMachine(const char* name, const AttrValue& types, AttrMap* attrs) {
+  AttrValue places;
+  for (int i = 0; i < types.list().type_size(); ++i) {
+    if (types.list().type(i) == tensorflow::DT_INT32) places.mutable_list()->add_i(i);
+  }
+  attrs->erase(name);
+  if (places.has_list()) (*attrs)[name] = places;
 }
 
 }  // namespace
@@ -55,6 +65,32 @@ bool IsCompiled(const AttrMap& attrs) {
   return compiled != nullptr && compiled->b();
 }
 
+std::vector<absl::string_view> EnginesOf(const NodeDef& call) {
+  return EngineFilesOf(FindAttr(call.attr(), kEngines, AttrValue::kList));
+}
+
+bool CanBeCall(const NodeDef& engine) {
+  const auto variables = engine.attr().find("variables");
+  return engine.attr().count("fallback") > 0 &&
+         (variables == engine.attr().end() || variables->second.list().s_size() == 0);
+}
+
+NodeDef FallbackCall(const NodeDef& engine) {
+  NodeDef node;
+  node.set_name(engine.name());
+  node.set_op("StatefulPartitionedCall");
+  node.set_device(engine.device());
+  *node.mutable_input() = engine.input();
+  auto& attrs = *node.mutable_attr();
+  for (const auto& [name, value] : engine.attr()) {
+    if (name == "Tin" || name == "Tout" || name[0] == '_') attrs[name] = value;
+    if (name == "fallback") attrs["f"] = value;
+  }
+  for (const char* name : {"config", "config_proto", "executor_type"}) attrs[name].set_s("");
+  if (engine.has_experimental_debug_info()) *node.mutable_experimental_debug_info() = engine.experimental_debug_info();
+  return node;
+}
+
 NodeDef EngineNode(const NodeDef& call) {
   NodeDef node;
   node.set_name(call.name());
@@ -71,6 +107,8 @@ NodeDef EngineNode(const NodeDef& call) {
     // Colocation, for one.
     if (name[0] == '_' && name != kEngines && name != kCluster) attrs[name] = value;
   }
+  KeepOnMachine("_input_hostmem", call.attr().at("Tin"), &attrs);
+  KeepOnMachine("_output_hostmem", call.attr().at("Tout"), &attrs);
   if (call.has_experimental_debug_info()) *node.mutable_experimental_debug_info() = call.experimental_debug_info();
   return node;
 }

@@ -5,7 +5,9 @@
 
 #include <set>
 #include <string>
+#include <vector>
 
+#include "absl/strings/string_view.h"
 #include "tensorflow/core/framework/attr_value.pb.h"
 #include "tensorflow/core/framework/function.pb.h"
 #include "tensorflow/core/framework/node_def.pb.h"
@@ -21,8 +23,16 @@ std::string DamageOf(const tensorflow::NodeDef& call);
 // Whether XLA compiles what has these attributes, a call or a function, with all that it calls.
 bool IsCompiled(const google::protobuf::Map<std::string, tensorflow::AttrValue>& attrs);
 
+// The engine files that it carries, uncopied; none where they are damaged.
+std::vector<absl::string_view> EnginesOf(const tensorflow::NodeDef& call);
+
 // The engine op in the place of an undamaged call.
 tensorflow::NodeDef EngineNode(const tensorflow::NodeDef& call);
+
+// The other way round: the plain call of an engine op's fallback, in the op's place. Not for one that finds variables
+// by their names.
+bool CanBeCall(const tensorflow::NodeDef& engine);
+tensorflow::NodeDef FallbackCall(const tensorflow::NodeDef& engine);
 
 // A function with engine ops in the places of the calls of these names.
 tensorflow::FunctionDef WithEngines(const tensorflow::FunctionDef& function, const std::set<std::string>& calls);

@@ -11,11 +11,15 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "custom_ops/engine_op/engine_attr.h"
+#include "custom_ops/engine_op/graph_edit.h"
 #include "custom_ops/engine_op/metrics.h"
 #include "custom_ops/engine_op/portable_call.h"
 #include "custom_ops/engine_op/portable_functions.h"
+#include "custom_ops/runtime/engine_file.h"
 #include "custom_ops/runtime/environment.h"
 #include "custom_ops/runtime/log_limiter.h"
+#include "custom_ops/runtime/registry.h"
 #include "custom_ops/runtime/stats.h"
 #include "tensorflow/core/common_runtime/device.h"
 #include "tensorflow/core/common_runtime/device_set.h"
@@ -28,7 +32,6 @@ namespace tf_blade {
 namespace {
 
 using tensorflow::DeviceNameUtils;
-using tensorflow::Edge;
 using tensorflow::Graph;
 using tensorflow::GraphOptimizationPassOptions;
 using tensorflow::Node;
@@ -70,7 +73,8 @@ struct Place {
   bool has_accelerator = false;
   bool has_remote_device = false;
 
-  // The engine op has a kernel for CPUs only. Where there are other devices, TensorFlow chooses, unless the model does.
+  // Whether a call with this device runs on a CPU. Where there are other devices, TensorFlow chooses, unless the model
+  // does.
   bool IsForCpu(const std::string& device) const {
     DeviceNameUtils::ParsedName name;
     if (!DeviceNameUtils::ParseFullName(device, &name)) return false;
@@ -91,6 +95,16 @@ void CountPortableCall(PortableCall result) {
   Count(PortableCalls()[static_cast<size_t>(result)]);
 }
 
+// Whether some engine of a call may be able to work on another device than a CPU. Where none is, a call that TensorFlow
+// inlines is faster than an op that would never run an engine.
+bool MayUseDevices(const NodeDef& call) {
+  for (const absl::string_view bytes : EnginesOf(call)) {
+    const absl::StatusOr<EngineFile> file = ParseEngineFile(bytes);
+    if (file.ok() && UsesDevices(file->backend)) return true;
+  }
+  return false;
+}
+
 // What is to become of a call.
 PortableCall Decide(const Place& place, const NodeDef& call, bool is_compiled) {
   const std::string damage = DamageOf(call);
@@ -100,37 +114,12 @@ PortableCall Decide(const Place& place, const NodeDef& call, bool is_compiled) {
   }
   if (place.disabled) return PortableCall::kDisabled;
   if (is_compiled || IsCompiled(call.attr())) return PortableCall::kCompiled;
-  return !place.has_remote_device && place.IsForCpu(call.device()) ? PortableCall::kEngine : PortableCall::kDevice;
-}
-
-void MoveEdges(Graph* graph, Node* from, Node* to) {
-  // Edges vanish with their nodes.
-  for (const Edge* edge : std::vector<const Edge*>(from->in_edges().begin(), from->in_edges().end())) {
-    graph->AddEdge(edge->src(), edge->src_output(), to, edge->dst_input());
-  }
-  for (const Edge* edge : std::vector<const Edge*>(from->out_edges().begin(), from->out_edges().end())) {
-    Node* const reader = edge->dst();
-    const int output = edge->src_output();
-    const int input = edge->dst_input();
-    graph->RemoveEdge(edge);
-    graph->AddEdge(to, output, reader, input);
-  }
-}
-
-// Nothing has changed where that fails.
-absl::Status Replace(Graph* graph, Node* from, const NodeDef& definition) {
-  absl::Status status;
-  Node* const to = graph->AddNode(definition, &status);
-  if (!status.ok()) return status;
-  to->set_assigned_device_name(from->assigned_device_name());
-  to->SetStackTrace(from->GetStackTrace());
-  MoveEdges(graph, from, to);
-  graph->RemoveNode(from);
-  return status;
+  if (place.has_remote_device) return PortableCall::kDevice;
+  return place.IsForCpu(call.device()) || MayUseDevices(call) ? PortableCall::kEngine : PortableCall::kDevice;
 }
 
 PortableCall ReplaceByEngine(Graph* graph, Node* call) {
-  const absl::Status status = Replace(graph, call, EngineNode(call->def()));
+  const absl::Status status = ReplaceNode(graph, call, EngineNode(call->def()));
   if (status.ok()) return PortableCall::kEngine;
   LogDamage(call->name(), status.message());
   return PortableCall::kDamaged;
@@ -165,7 +154,7 @@ absl::Status RedirectInGraph(const EngineFunctions& functions, Graph* graph) {
       UpdateFunctions(changed, node);
       continue;
     }
-    const absl::Status status = Replace(graph, node, changed);
+    const absl::Status status = ReplaceNode(graph, node, changed);
     if (!status.ok()) return status;
   }
   return absl::OkStatus();

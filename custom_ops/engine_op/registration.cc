@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "custom_ops/engine_op/built_for.h"
+#include "custom_ops/engine_op/placement_pass.h"
 #include "custom_ops/engine_op/portable_pass.h"
 #include "custom_ops/engine_op/shape_fn.h"
 #include "tensorflow/core/framework/kernel_def_builder.h"
@@ -134,9 +135,13 @@ bool Register() {
   }
   tensorflow::OpRegistry::Global()->Register(DefineOp);
   // The registrar takes the definition over.
-  tensorflow::kernel_factory::OpKernelRegistrar(
-      tensorflow::KernelDefBuilder(kOpName).Device(tensorflow::DEVICE_CPU).Build(), "BladeEngineOp", MakeBladeEngineOp);
+  // The second one is that of all other devices.
+  for (const char* device : {tensorflow::DEVICE_CPU, tensorflow::DEVICE_DEFAULT}) {
+    tensorflow::kernel_factory::OpKernelRegistrar(tensorflow::KernelDefBuilder(kOpName).Device(device).Build(),
+                                                  "BladeEngineOp", MakeBladeEngineOp);
+  }
   RegisterPortablePass();
+  RegisterPlacementPass();
   return true;
 }
 

@@ -34,9 +34,10 @@ struct WeightKey {
 // What an engine's init made of one set of weights. Immutable once made.
 struct BoundState {
   std::vector<WeightKey> key;
-  std::shared_ptr<const void> weights;  // keeps the weights' buffers
-  BlockList memory;                     // outlives `state`, which points into it
-  std::shared_ptr<const void> account;  // says what is held, to whoever counts it
+  std::shared_ptr<const void> weights;        // keeps the weights' buffers
+  BlockList memory;                           // outlives `state`, which points into it
+  std::shared_ptr<const void> device_memory;  // the same on a device
+  std::shared_ptr<const void> account;        // says what is held, to whoever counts it
   std::unique_ptr<EngineState> state;
 };
 

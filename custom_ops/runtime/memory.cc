@@ -145,6 +145,10 @@ void ReturnArena(std::unique_ptr<ScratchArena> arena) {
   Arenas().Give(std::move(arena));
 }
 
+void FreeIdleArenas() {
+  Arenas().ForEachIdle([](ScratchArena& arena) { arena.Trim(); });
+}
+
 int64_t ScratchBytes() { return scratch_bytes.load(std::memory_order_relaxed); }
 
 }  // namespace tf_blade

@@ -67,6 +67,9 @@ class ScratchArena {
   void BecomeIdle();
   void BecomeBusy();
 
+  // Gives back what it holds between calls.
+  void Trim();
+
   // What it holds between calls.
   size_t capacity() const { return capacity_; }
   // The most that a call needed since it became busy.
@@ -74,7 +77,6 @@ class ScratchArena {
 
  private:
   void NotePeak();
-  void Trim();
   void Resize(size_t bytes);
 
   AlignedBlock block_;
@@ -93,6 +95,9 @@ class ScratchArena {
 // cache. Those that were not needed lately are freed.
 std::unique_ptr<ScratchArena> BorrowArena();
 void ReturnArena(std::unique_ptr<ScratchArena> arena);
+
+// Gives back what arenas hold that no call has borrowed.
+void FreeIdleArenas();
 
 // What all arenas hold now, between calls and in them.
 int64_t ScratchBytes();

@@ -16,11 +16,16 @@ namespace tf_blade {
 // Makes an engine of a parsed file, whose bytes need not outlive the call. Refusals carry a reason.
 using EngineLoader = absl::StatusOr<std::unique_ptr<Engine>> (*)(const EngineFile& file);
 
-// Called during static initialization. Returns true so that it can initialize a variable.
-bool RegisterEngineLoader(absl::string_view backend, EngineLoader loader);
+// Called during static initialization, by other libraries too. `uses_devices` says that its engines may be able to work
+// on other devices than CPUs. Returns true so that it can initialize a variable.
+__attribute__((visibility("default"))) bool RegisterEngineLoader(absl::string_view backend, EngineLoader loader,
+                                                                 bool uses_devices = false);
 
 // Null when there is no such backend.
 EngineLoader FindEngineLoader(absl::string_view backend);
+
+// False when there is no such backend.
+bool UsesDevices(absl::string_view backend);
 
 // Sorted.
 std::vector<std::string> RegisteredBackends();

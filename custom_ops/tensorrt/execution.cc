@@ -78,12 +78,18 @@ struct Execution::Call {
   Host& host;
   absl::Span<const TensorView> inputs;  // of the signature
   const ShapeValues& shape_values;
-  const bool on_device;  // whether inputs and outputs are
+  const bool on_device;  // whether inputs and outputs are, but for those that the host says
   const bool in_arena;   // whether the plan reads and writes the arena, not inputs and outputs
   const CudaStream stream;
   ShapeEntry* entry = nullptr;
   std::vector<const void*> addresses{};  // of the plan's inputs
   std::vector<void*> results{};          // of the plan's outputs, where the plan writes them
+  bool writes_machine = false;           // whether a copy to the machine's memory is queued
+
+  // Whether the plan writes an output where the host wants it.
+  bool IsDirect(int output, bool found_in_run) const {
+    return !found_in_run && !in_arena && !host.OutputOnMachine(output);
+  }
 };
 
 Execution::Execution(const ReadyPlan& plan, int profile, ExecutionContextPtr context)
@@ -233,6 +239,17 @@ Outcome Execution::MakeEntry(Call& call, Key key, ShapeEntry** entry) {
   return Outcome::kOk;
 }
 
+int Execution::CopyFromMachine(const Call& call, char* to, const void* from, size_t bytes) {
+  // Without a device the call waits for its end. With one it does not, and TensorFlow may free or write a tensor of
+  // locked memory before it has been read: CUDA is done with memory that is not locked when it returns.
+  std::string kept;
+  if (call.on_device) {
+    kept.assign(static_cast<const char*>(from), bytes);
+    from = kept.data();
+  }
+  return cuda_.memcpy_htod_async(AddressOf(to), from, bytes, call.stream);
+}
+
 // Brings the inputs to where the plan reads them.
 Outcome Execution::PlaceInputs(Call& call) {
   for (size_t i = 0; i < data_.inputs.size(); ++i) {
@@ -248,7 +265,8 @@ Outcome Execution::PlaceInputs(Call& call) {
     const TensorView& view = call.inputs[input.index];
     const size_t bytes = BytesOf(view);
     const bool aligned = AddressOf(view.data) % kAlignment == 0 && view.data != nullptr;
-    if (call.on_device && !call.in_arena && aligned) {
+    const bool on_machine = call.host.InputOnMachine(input.index);
+    if (!on_machine && !call.in_arena && aligned) {
       call.addresses.push_back(view.data);
       continue;
     }
@@ -257,9 +275,8 @@ Outcome Execution::PlaceInputs(Call& call) {
     if (place == nullptr) return Outcome::kNoMemory;
     call.addresses.push_back(place);
     if (bytes == 0) continue;
-    const int error = call.on_device
-                          ? cuda_.memcpy_dtod_async(AddressOf(place), AddressOf(view.data), bytes, call.stream)
-                          : cuda_.memcpy_htod_async(AddressOf(place), view.data, bytes, call.stream);
+    const int error = on_machine ? CopyFromMachine(call, place, view.data, bytes)
+                                 : cuda_.memcpy_dtod_async(AddressOf(place), AddressOf(view.data), bytes, call.stream);
     if (error != 0) return FailOfCuda(call.host, "inputs cannot be copied", error);
   }
   return Outcome::kOk;
@@ -277,7 +294,9 @@ Outcome Execution::PlaceOutputs(Call& call) {
       call.results.push_back(arena_.data() + output.offset);
     } else {
       call.results.push_back(
-          call.host.AllocOutput(tensor.index, absl::MakeConstSpan(output.dims.d, output.dims.nbDims)));
+          call.IsDirect(tensor.index, false)
+              ? call.host.AllocOutput(tensor.index, absl::MakeConstSpan(output.dims.d, output.dims.nbDims))
+              : call.host.Alloc(RoundUp(std::max<size_t>(output.bytes, 1))));
       if (call.results.back() == nullptr) return Outcome::kNoMemory;
     }
   }
@@ -339,7 +358,7 @@ Outcome Execution::TakeOutputs(Call& call) {
   for (size_t i = 0; i < data_.outputs.size(); ++i) {
     const PlanTensor& tensor = data_.outputs[i];
     const Output& output = call.entry->outputs[i];
-    if (!output.found_in_run && !call.in_arena) continue;
+    if (call.IsDirect(tensor.index, output.found_in_run)) continue;
     const nvinfer1::Dims& dims = output.found_in_run ? found_[i]->dims() : output.dims;
     if (dims.nbDims != tensor.rank) return Fail(call.host, "an output's dimensions were not found");
     void* const to = call.host.AllocOutput(tensor.index, absl::MakeConstSpan(dims.d, dims.nbDims));
@@ -347,8 +366,10 @@ Outcome Execution::TakeOutputs(Call& call) {
     const void* const from = output.found_in_run ? found_[i]->data() : call.results[i];
     const size_t bytes = ElementsOf(dims) * ElementBytes(tensor.dtype);
     if (bytes == 0) continue;
-    const int error = call.on_device ? cuda_.memcpy_dtod_async(AddressOf(to), AddressOf(from), bytes, call.stream)
-                                     : cuda_.memcpy_dtoh_async(to, AddressOf(from), bytes, call.stream);
+    const bool to_machine = call.host.OutputOnMachine(tensor.index);
+    call.writes_machine = call.writes_machine || to_machine;
+    const int error = to_machine ? cuda_.memcpy_dtoh_async(to, AddressOf(from), bytes, call.stream)
+                                 : cuda_.memcpy_dtod_async(AddressOf(to), AddressOf(from), bytes, call.stream);
     if (error != 0) return FailOfCuda(call.host, "outputs cannot be copied", error);
   }
   return Outcome::kOk;
@@ -407,8 +428,8 @@ Outcome Execution::Run(Host& host, absl::Span<const TensorView> inputs, const Sh
   if (last_stream_ != nullptr && last_stream_ != stream) cuda_.stream_synchronize(last_stream_);
   last_stream_ = stream;
   const Outcome outcome = Steps(call);
-  if (on_device && outcome == Outcome::kOk) return outcome;
-  // Before inputs and outputs go.
+  if (on_device && outcome == Outcome::kOk && !call.writes_machine) return outcome;
+  // Before inputs and outputs go, or are read.
   const int error = cuda_.stream_synchronize(stream);
   return error == 0 || outcome != Outcome::kOk ? outcome : FailOfCuda(host, "the plan fails", error);
 }

@@ -155,6 +155,7 @@ class Execution {
   Outcome SetShapes(Call& call);
   Outcome CollectOutputs(Call& call, ShapeEntry* entry);
   void LayOut(ShapeEntry* entry, absl::Span<const TensorView> inputs) const;
+  int CopyFromMachine(const Call& call, char* to, const void* from, size_t bytes);
   Outcome PlaceInputs(Call& call);
   Outcome PlaceOutputs(Call& call);
   Outcome Start(Call& call);

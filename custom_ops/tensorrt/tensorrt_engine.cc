@@ -18,6 +18,7 @@ namespace tf_blade {
 namespace {
 
 constexpr int kOrdinal = 0;
+constexpr absl::string_view kCudaPlatform = "CUDA";
 constexpr int kAmpere = 80;
 
 using ExecutionPool = SlotPool<Execution>;
@@ -74,6 +75,14 @@ class TensorRtEngine : public Engine {
     engine_.reset();
   }
 
+  absl::Status CanUse(const DeviceQueue& device) const override {
+    if (device.platform != kCudaPlatform) return Refuse(Reason::kDevice, "plans are for GPUs of CUDA's");
+    if (device.stream == nullptr) return Refuse(Reason::kDevice, "its stream cannot be reached");
+    if (device.ordinal == kOrdinal) return absl::OkStatus();
+    return Refuse(Reason::kDevice,
+                  absl::StrCat("the plan is loaded on GPU ", kOrdinal, ", not on GPU ", device.ordinal));
+  }
+
   Outcome Init(Host& host, absl::Span<const TensorView> inputs, std::unique_ptr<EngineState>* state) const override {
     const CudaDevice::Use use(*loaded_->device);
     ReadyPlan plan{loaded_, TakeEngine(), std::vector<const void*>(data_.inputs.size(), nullptr), nullptr};
@@ -82,7 +91,7 @@ class TensorRtEngine : public Engine {
     if (status.ok() && !data_.weights.empty()) {
       status = data_.baked ? CheckBaked(host, inputs) : Refit(host, *plan.engine, inputs);
     }
-    if (status.ok() && host.Device() == nullptr) status = BringWeights(inputs, &plan);
+    if (status.ok()) status = BringWeights(host, inputs, &plan);
     if (!status.ok()) {
       host.SetError(std::string(status.message()).c_str());
       return status.code() == absl::StatusCode::kResourceExhausted ? Outcome::kNoMemory : Outcome::kInvalid;
@@ -123,11 +132,13 @@ class TensorRtEngine : public Engine {
     return EnginePtr(loaded_->runtime->deserializeCudaEngine(loaded_->plan.data(), loaded_->plan.size()));
   }
 
-  // A tensor's bytes in the machine's memory: `copy` is where they are brought if they are elsewhere.
-  bool ToMachine(Host& host, const TensorView& view, std::string* copy, const void** data) const {
+  // An input's bytes in the machine's memory: `copy` is where they are brought if they are elsewhere.
+  bool ToMachine(Host& host, absl::Span<const TensorView> inputs, int index, std::string* copy,
+                 const void** data) const {
+    const TensorView& view = inputs[index];
     *data = view.data;
+    if (host.InputOnMachine(index)) return true;
     const DeviceQueue* const device = host.Device();
-    if (device == nullptr) return true;
     const size_t bytes = BytesOf(view);
     copy->resize(bytes);
     *data = copy->data();
@@ -146,7 +157,7 @@ class TensorRtEngine : public Engine {
       const TensorView& view = inputs[input.index];
       std::string copy;
       const void* data;
-      if (!ToMachine(host, view, &copy, &data)) return false;
+      if (!ToMachine(host, inputs, input.index, &copy, &data)) return false;
       int64_t count = 1;
       for (int d = 0; d < view.rank; ++d) count *= view.dims[d];
       for (int64_t j = 0; j < count; ++j) (*values)[i].push_back(ValueAt(data, input.dtype, j));
@@ -173,14 +184,16 @@ class TensorRtEngine : public Engine {
     return -1;
   }
 
-  // Puts the weights that the plan reads as inputs where it can read them.
-  absl::Status BringWeights(absl::Span<const TensorView> inputs, ReadyPlan* plan) const {
+  // Puts the weights that the plan reads as inputs where it can read them, unless they are.
+  absl::Status BringWeights(Host& host, absl::Span<const TensorView> inputs, ReadyPlan* plan) const {
     constexpr size_t kAlignment = 256;
     size_t total = 0;
     const auto size = [&inputs](const PlanTensor& input) {
       return (std::max<size_t>(BytesOf(inputs[input.index]), 1) + kAlignment - 1) / kAlignment * kAlignment;
     };
-    const auto is_brought = [this](const PlanTensor& input) { return input.is_weight && !input.is_shape_tensor; };
+    const auto is_brought = [&host](const PlanTensor& input) {
+      return input.is_weight && !input.is_shape_tensor && host.InputOnMachine(input.index);
+    };
     for (const PlanTensor& input : data_.inputs) total += is_brought(input) ? size(input) : 0;
     if (total == 0) return absl::OkStatus();
     plan->weight_memory = std::make_unique<DeviceArena>(*loaded_->device);
@@ -213,7 +226,7 @@ class TensorRtEngine : public Engine {
       const TensorView& view = inputs[weight.index];
       std::string copy;
       const void* data;
-      if (!ToMachine(host, view, &copy, &data)) return absl::InternalError("weights cannot be read");
+      if (!ToMachine(host, inputs, weight.index, &copy, &data)) return absl::InternalError("weights cannot be read");
       if (Sha256(absl::string_view(static_cast<const char*>(data), BytesOf(view))) == weight.sha256) continue;
       return absl::FailedPreconditionError(absl::StrCat("the plan was built with other values of '", weight.name,
                                                         "', and its weights cannot be exchanged"));
@@ -247,7 +260,7 @@ class TensorRtEngine : public Engine {
     TensorView view = inputs[weight.index];
     std::string copy;
     const void* data;
-    if (!ToMachine(host, view, &copy, &data)) return absl::InternalError("weights cannot be read");
+    if (!ToMachine(host, inputs, weight.index, &copy, &data)) return absl::InternalError("weights cannot be read");
     view.data = const_cast<void*>(data);
     return WeightsForPlan(weight, view);
   }
@@ -341,7 +354,7 @@ absl::Status LoadLibrary(const EngineFile& file, absl::string_view plan, LoadedP
   return CheckVersion(loaded->data, *loaded->library, *version);
 }
 
-const bool kRegistered = RegisterEngineLoader(kTensorRtBackend, LoadTensorRtEngine);
+const bool kRegistered = RegisterEngineLoader(kTensorRtBackend, LoadTensorRtEngine, true);
 
 }  // namespace
 

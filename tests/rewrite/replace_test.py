@@ -63,6 +63,16 @@ class ReplaceTest(absltest.TestCase):
         )
         self.assertEqual(op.outputs[0].shape, (3,))
 
+    def test_int32_is_marked_as_the_machines(self) -> None:
+        graph = Graph("f")
+        x, n = graph.add_input("x", F), graph.add_input("n", DType.INT32)
+        y = _op(graph, "Relu", "relu", x)
+        m = graph.add_node("Neg", "neg", [n], {"T": DType.INT32}, [DType.INT32]).outputs[0]
+        for name, tensor in (("y", y), ("m", m)):
+            graph.add_output(name, tensor)
+        (op,) = _replace(graph, ([y, m], [x, n], [m, y]))
+        self.assertEqual((op.attrs["_input_hostmem"], op.attrs["_output_hostmem"]), ([1], [0]))
+
     def test_control_outputs_that_become_one_op_are_named_once(self) -> None:
         graph = Graph("f")
         x = graph.add_input("x", F)

@@ -369,6 +369,11 @@ void TestArenasAreShared() {
   for (auto& arena : arenas) tf_blade::ReturnArena(std::move(arena));
   for (int i = 0; i < 1000; ++i) tf_blade::ReturnArena(tf_blade::BorrowArena());
   Expect(held() <= before + (int64_t{4} << 20), "what is not needed any more is freed");
+  const auto borrowed = tf_blade::BorrowArena();
+  Expect(borrowed->Allocate(size_t{1} << 20) != nullptr, "memory");
+  borrowed->Reset();
+  tf_blade::FreeIdleArenas();
+  Expect(held() == static_cast<int64_t>(borrowed->capacity()), "nothing is left but what a call has");
 }
 
 using IntCache = tf_blade::WeakCache<int, int>;

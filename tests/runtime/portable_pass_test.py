@@ -142,6 +142,18 @@ class CallsTest(_PassTest):
     def test_calls_with_marks_of_xla_stay(self, mark: str) -> None:
         self.check_call("", 0, "", mark, _CALL, "compiled")
 
+    def test_int32_of_the_engine_op_is_the_machines_as_that_of_calls(self) -> None:
+        call = _call("call", "subgraph", more=_ENGINES)
+        call.input.append("i")
+        call.attr["Tin"].list.type.append(3)
+        call.attr["Tout"].list.type[:] = [3, 1, 3]
+        call.attr["_input_hostmem"].list.i.append(7)
+        found = self.after_pass(_graph(call, functions=(_SUBGRAPH,)))
+        (node,) = (node for node in found.node if node.name == "call")
+        self.assertEqual(node.op, _ENGINE)
+        self.assertEqual(list(node.attr["_input_hostmem"].list.i), [1])
+        self.assertEqual(list(node.attr["_output_hostmem"].list.i), [0, 2])
+
     def check_call(self, type_: str, task: int, device: str, mark: str, op: str, result: str) -> None:
         runtime.reset_runtime_stats()
         call = _call("call", "subgraph", more=_ENGINES)

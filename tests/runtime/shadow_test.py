@@ -180,7 +180,10 @@ class ThreadsTest(absltest.TestCase):
         """In a process of its own: TensorFlow makes its pool once, of the size that its first session is given."""
         command = [sys.executable, "-m", "tests.runtime.threads_main", "3"]
         result = subprocess.run(command, cwd=_ROOT, check=True, capture_output=True, text=True)
-        self.assertEqual(result.stdout.split(), ["3.0"])
+        threads, kept, left = result.stdout.split()
+        self.assertEqual(threads, "3.0")
+        # With the last engine op goes what calls have left for later ones.
+        self.assertEqual((kept, left), ("True", "0"))
 
     def test_deadline_ends_a_run(self) -> None:
         with tf.Graph().as_default(), tf.compat.v1.Session() as session:

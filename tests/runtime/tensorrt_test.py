@@ -62,7 +62,11 @@ class CallsTest(parameterized.TestCase):
     def assert_right(self, *arguments: Any, **settings: Any) -> tuple[list[str], dict[str, int]]:
         status, lines, counts = _calls(*arguments, **settings)
         self.assertEqual(status, 0, lines)
-        left = {name: value for name, value in counts.items() if name not in ("graph_launches", "copies")}
+        left = {
+            name: value
+            for name, value in counts.items()
+            if name not in ("graph_launches", "copies", "synchronizations")
+        }
         self.assertEqual(left, {"streams": 0, "graphs": 0, "blocks": 0, "depth": 0})
         return lines, counts
 
@@ -82,6 +86,18 @@ class CallsTest(parameterized.TestCase):
         lines, _ = self.assert_right(trt.affine_engine(profiles=((2, 8), (20, 64))), "host", (8, 9, 19, 20))
         self.assertEqual([line.split(",")[0][-1] for line in lines], ["0", "1", "1", "0"])
         self.assertIn("the shapes are in none of the plan's profiles", lines[1])
+
+    @parameterized.parameters(False, True)
+    def test_what_is_in_the_machines_memory_is_copied_and_waited_for(self, graphs: bool) -> None:
+        """Though all else is a GPU's: so TensorFlow has int32, and the call is not over before it is there."""
+        engine, sizes = trt.affine_engine(cuda_graphs=graphs, profiles=((2, 8),)), (2, 8, 3, 2, 2)
+        _, on_device = self.assert_right(engine, "device", sizes)
+        lines, mixed = self.assert_right(engine, "mixed", sizes)
+        self.assertEqual([line.split(",")[0][-1] for line in lines], ["0"] * 5)
+        # With graphs the plan works in memory of its own: an input and an output are copied anyway.
+        self.assertEqual(mixed["copies"], 2 * 5)
+        self.assertEqual(on_device["copies"], 2 * 5 if graphs else 0)
+        self.assertEqual(mixed["synchronizations"] - on_device["synchronizations"], 5)
 
     @parameterized.parameters(("host", 2 + 2 * 5), ("device", 0), ("unaligned", 5))
     def test_weights_that_are_inputs_are_copied_once(self, where: str, copies: int) -> None:

@@ -71,6 +71,7 @@ def _add_engine_op(graph: Graph, item: Replacement) -> Node:
         "engines": [engine.engine for engine in item.engines],
         "cluster": cluster.name.encode(),
     }
+    attrs.update(_host_memory(cluster.inputs, cluster.outputs))
     dtypes: list[DType] = [tensor.dtype for tensor in cluster.outputs]
     # A node's name must not begin with an underscore, which a function's may.
     name = graph.unique_name(cluster.name.lstrip("_") or "engine")
@@ -82,6 +83,18 @@ def _add_engine_op(graph: Graph, item: Replacement) -> Node:
             if control not in inside and node.op != "Const":
                 graph.add_control_input(op, control)
     return op
+
+
+def _host_memory(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> dict[str, Attr]:
+    """What TensorFlow must know to place the op on a GPU: like a function, it takes and gives int32 in the machine's
+    memory. Other kernels than those of functions would have it on the device.
+    """
+    places: dict[str, Attr] = {}
+    for name, tensors in (("_input_hostmem", inputs), ("_output_hostmem", outputs)):
+        found = [place for place, tensor in enumerate(tensors) if tensor.dtype is DType.INT32]
+        if found:
+            places[name] = list(found)
+    return places
 
 
 def _remove_members(graph: Graph, cluster: Cluster, op: Node, kept: set[Tensor], gone: dict[Node, Node]) -> None:

@@ -175,11 +175,7 @@ class _Binder:
         """Makes a call one of the copy."""
         node.attr["f"].func.name = self.copy(name, handles).signature.name
         kept = _drop_inputs(node, frozenset(handles))
-        marked = node.attr["_read_only_resource_inputs"].list.i if "_read_only_resource_inputs" in node.attr else None
-        if marked is not None:
-            places = [kept[place] for place in marked if place in kept]
-            del marked[:]
-            marked.extend(places)
+        _move_places(node, "_read_only_resource_inputs", kept)
 
 
 def _unique(name: str, is_taken: Callable[[str], bool]) -> str:
@@ -204,9 +200,19 @@ def _drop_inputs(node: NodeDef, places: frozenset[int]) -> dict[int, int]:
     return {place: number for number, place in enumerate(kept)}
 
 
+def _move_places(node: NodeDef, name: str, kept: Mapping[int, int]) -> None:
+    """Changes an attribute that lists data inputs as those inputs have moved."""
+    if name not in node.attr:
+        return
+    listed = node.attr[name].list.i
+    places = [kept[place] for place in listed if place in kept]
+    del listed[:]
+    listed.extend(places)
+
+
 def _rewrite_engine(node: NodeDef, variables: Mapping[int, NodeDef]) -> None:
     node.device = _CPU  # the call may ask for another device
-    _drop_inputs(node, frozenset(variables))
+    _move_places(node, "_input_hostmem", _drop_inputs(node, frozenset(variables)))
     places = sorted(variables)
     node.attr["variables"].list.s.extend(_text(variables[place], "shared_name") for place in places)
     node.attr["containers"].list.s.extend(_container(variables[place]) for place in places)

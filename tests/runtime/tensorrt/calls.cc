@@ -1,8 +1,9 @@
 // Calls of an engine with a plan for the TensorRT beside this, on the machine's memory or as on a GPU.
 //
-// usage: calls ENGINE_FILE host|device|unaligned N...
-// One call for each N, the size that is not fixed. Prints each outcome, then what the driver and TensorRT counted when
-// all is destroyed; exits with 1 when a result is wrong.
+// usage: calls ENGINE_FILE host|device|unaligned|mixed N...
+// mixed: on a GPU, but the first input and all outputs in the machine's memory. One call for each N, the size that is
+// not fixed. Prints each outcome, then what the driver and TensorRT counted when all is destroyed; exits with 1 when a
+// result is wrong.
 #include <dlfcn.h>
 
 #include <cmath>
@@ -34,10 +35,12 @@ Block Aligned(size_t bytes) {
 
 class CallHost : public Host {
  public:
-  explicit CallHost(const DeviceQueue* queue) : queue_(queue) {}
+  CallHost(const DeviceQueue* queue, bool mixed) : queue_(queue), mixed_(mixed) {}
 
   int NumThreads() override { return 1; }
   const DeviceQueue* Device() override { return queue_; }
+  bool InputOnMachine(int index) override { return queue_ == nullptr || (mixed_ && index == 0); }
+  bool OutputOnMachine(int) override { return queue_ == nullptr || mixed_; }
   void* Alloc(size_t bytes) override {
     blocks_.push_back(Aligned(bytes));
     ++allocations;
@@ -65,6 +68,7 @@ class CallHost : public Host {
 
  private:
   const DeviceQueue* const queue_;
+  const bool mixed_;
   std::vector<Block> blocks_;
 };
 
@@ -117,11 +121,12 @@ std::vector<Tensor> MakeInputs(size_t number, int n, size_t shift) {
   return inputs;
 }
 
-bool CallOnce(const LoadedEngine& loaded, const EngineState* state, const DeviceQueue* queue, int n, size_t shift) {
-  std::vector<Tensor> inputs = MakeInputs(loaded.signature.inputs.size(), n, shift);
+bool CallOnce(const LoadedEngine& loaded, const EngineState* state, const DeviceQueue* queue, const std::string& where,
+              int n) {
+  std::vector<Tensor> inputs = MakeInputs(loaded.signature.inputs.size(), n, where == "unaligned" ? 4 : 0);
   std::vector<TensorView> views;
   for (Tensor& input : inputs) views.push_back(input.view());
-  CallHost host(queue);
+  CallHost host(queue, where == "mixed");
   const Outcome outcome = loaded.engine->Run(host, state, views);
   const std::vector<float> expected = Expected(inputs);
   bool right = outcome != Outcome::kOk || expected.size() == host.output_count;
@@ -136,7 +141,7 @@ bool CallOnce(const LoadedEngine& loaded, const EngineState* state, const Device
 void PrintCounts() {
   const auto cuda =
       reinterpret_cast<int64_t (*)(const char*)>(dlsym(dlopen("libcuda.so.1", RTLD_NOW), "fake_cuda_count"));
-  for (const char* what : {"streams", "graphs", "graph_launches", "blocks", "depth", "copies"}) {
+  for (const char* what : {"streams", "graphs", "graph_launches", "blocks", "depth", "copies", "synchronizations"}) {
     std::printf("%s=%d\n", what, static_cast<int>(cuda(what)));
   }
 }
@@ -162,7 +167,7 @@ int Main(int argc, char** argv) {
   const DeviceQueue* const given = where == "host" ? nullptr : &queue;
   bool right = true;
   {
-    CallHost host(given);
+    CallHost host(given, where == "mixed");
     std::vector<Tensor> inputs = MakeInputs((*loaded)->signature.inputs.size(), 2, 0);
     std::vector<TensorView> views;
     for (Tensor& input : inputs) views.push_back(input.view());
@@ -170,7 +175,7 @@ int Main(int argc, char** argv) {
     const Outcome outcome = (*loaded)->engine->Init(host, views, &state);
     if (outcome != Outcome::kOk) std::printf("init: outcome %d: %s\n", static_cast<int>(outcome), host.error.c_str());
     for (int i = 3; outcome == Outcome::kOk && i < argc; ++i) {
-      right = CallOnce(**loaded, state.get(), given, std::atoi(argv[i]), where == "unaligned" ? 4 : 0) && right;
+      right = CallOnce(**loaded, state.get(), given, where, std::atoi(argv[i])) && right;
     }
   }
   loaded = absl::UnknownError("gone");

@@ -57,5 +57,6 @@ def start(script: Path, *arguments: str | Path) -> subprocess.CompletedProcess[s
     """Runs a script with the paths of both libraries before its other arguments."""
     command = [sys.executable, str(script), str(device()), str(engines()), *map(str, arguments)]
     path = f"{_HERE.parents[1]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    environment = {**os.environ, "PYTHONPATH": path}
+    # Warnings are part of what tests look at.
+    environment = {**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "1"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

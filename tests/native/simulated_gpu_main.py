@@ -185,12 +185,12 @@ def several_devices() -> dict[str, Any]:
     fallback = models.shifting_fallback()
 
     def call(x: Any) -> Any:
-        return kit.blade_engine([x, w.handle, shift.handle], [tf.float32], fallback, [], "several")[0]
+        y = kit.blade_engine([x, w.handle, shift.handle], [tf.float32], fallback, [], "several")[0]
+        return tf.ensure_shape(y, [2, 3])
 
     @tf.function
     def serve(x: Any) -> Any:
-        shapes = [tf.TensorShape([]), tf.TensorShape([2, 3])]
-        return call(x), tf.while_loop(lambda i, _: i < 2, lambda i, y: [i + 1, call(y)], [0, x], shapes)[1]
+        return call(x), tf.while_loop(lambda i, _: i < 2, lambda i, y: [i + 1, call(y)], [0, x])[1]
 
     with kit.standard_error() as lines:
         once, twice = serve(tf.ones([2, 3]))

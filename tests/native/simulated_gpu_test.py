@@ -1,4 +1,7 @@
-"""Engine ops in a process that sees a GPU: TensorFlow's results, whatever is on the device and whatever is not."""
+"""Engine ops in a process that sees a GPU: TensorFlow's results, whatever is on the device and whatever is not.
+
+Twenty seconds, once for all tests: a third compiles a device, its engines and a kernel of TensorFlow's kind.
+"""
 
 from __future__ import annotations
 

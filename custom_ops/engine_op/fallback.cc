@@ -1,10 +1,15 @@
 #include "custom_ops/engine_op/fallback.h"
 
+#include <atomic>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "tensorflow/core/common_runtime/device.h"
+#include "tensorflow/core/common_runtime/device_mgr.h"
+#include "tensorflow/core/framework/resource_mgr.h"
 #include "tensorflow/core/platform/threadpool.h"
 #include "tensorflow/core/platform/threadpool_interface.h"
 
@@ -42,20 +47,54 @@ std::shared_ptr<BorrowedPool> HandedPool(OpKernelContext* ctx) {
   return std::make_shared<BorrowedPool>(threads->workers->AsEigenThreadPool());
 }
 
+// What a body keeps while it runs, such as the temporary variable of a sum of many, it finds by its nodes' names: two
+// runs in one step need containers of different names. Where it is on several devices, so may be what it keeps.
+tensorflow::ScopedStepContainer MakeContainer(int64_t step, const tensorflow::DeviceMgr* devices) {
+  static std::atomic<uint64_t> runs{0};
+  const auto clean_up = [devices](const std::string& container) {
+    for (tensorflow::Device* device : devices->ListDevices())
+      device->resource_manager()->Cleanup(container).IgnoreError();
+  };
+  return {step, clean_up, absl::StrCat("tf_blade_", runs.fetch_add(1, std::memory_order_relaxed))};
+}
+
 // Parts of a body on several devices meet under the names of its tensors, so each run needs a rendezvous of its own, or
-// else two runs in one step would take each other's. TensorFlow makes one where none is given, for the run's step:
-// these options have one of their own.
-FunctionLibraryRuntime::Options MakeOptions(OpKernelContext* ctx, BorrowedPool* handed) {
+// else two runs in one step would take each other's. TensorFlow makes one where none is given, for the run's step,
+// which is one of its own then.
+FunctionLibraryRuntime::Options StepOptions(OpKernelContext* ctx, const tensorflow::DeviceMgr& devices) {
+  if (devices.NumDevices() > 1) return FunctionLibraryRuntime::Options();
+  FunctionLibraryRuntime::Options options(ctx->step_id());
+  options.rendezvous = ctx->rendezvous();
+  return options;
+}
+
+// One run of the function, and what lives as long.
+struct FunctionRun {
+  FunctionRun(OpKernelContext* ctx, const tensorflow::DeviceMgr* devices)
+      : options(StepOptions(ctx, *devices)),
+        container(MakeContainer(options.step_id, devices)),
+        handed(HandedPool(ctx)) {
+    SetOptions(ctx);
+  }
+
   FunctionLibraryRuntime::Options options;
+  tensorflow::ScopedStepContainer container;
+  const std::shared_ptr<BorrowedPool> handed;
+  std::vector<Tensor> results;
+
+ private:
+  void SetOptions(OpKernelContext* ctx);
+};
+
+void FunctionRun::SetOptions(OpKernelContext* ctx) {
   options.cancellation_manager = ctx->cancellation_manager();
   options.collective_executor = ctx->collective_executor();
   options.stats_collector = ctx->stats_collector();
-  options.step_container = ctx->step_container();
+  options.step_container = &container;
   options.runner = ctx->runner();
-  options.user_intra_op_threadpool = handed;
+  options.user_intra_op_threadpool = handed.get();
   options.run_all_kernels_inline = ctx->run_all_kernels_inline();
   options.source_device = ctx->device()->name();
-  return options;
 }
 
 // As TensorFlow's own function calls do: only functions of several devices get the graph passes that choose kernels
@@ -121,15 +160,16 @@ void Fallback::Run(OpKernelContext* ctx, const InputSources& sources,
   std::vector<Tensor> arguments;
   arguments.reserve(sources.size());
   for (int i = 0; i < sources.size(); ++i) arguments.push_back(sources.Argument(ctx, i));
-  const auto results = std::make_shared<std::vector<Tensor>>();
-  const std::shared_ptr<BorrowedPool> handed = HandedPool(ctx);
-  ctx->function_library()->Run(MakeOptions(ctx, handed.get()), handle, arguments, results.get(),
-                               [ctx, results, handed, finished = std::move(finished)](const absl::Status& run_status) {
-                                 const absl::Status final_status =
-                                     run_status.ok() ? SetOutputs(ctx, results.get()) : run_status;
-                                 if (!final_status.ok()) ctx->SetStatus(final_status);
-                                 finished(final_status);
-                               });
+  FunctionLibraryRuntime* const library = ctx->function_library();
+  const auto run = std::make_shared<FunctionRun>(ctx, library->device_mgr());
+  library->Run(run->options, handle, arguments, &run->results,
+               [ctx, run, finished = std::move(finished)](const absl::Status& run_status) {
+                 const absl::Status final_status = run_status.ok() ? SetOutputs(ctx, &run->results) : run_status;
+                 if (!final_status.ok()) ctx->SetStatus(final_status);
+                 // Before the op ends: after it nothing holds what the containers are in.
+                 run->container.CleanUp();
+                 finished(final_status);
+               });
 }
 
 }  // namespace tf_blade

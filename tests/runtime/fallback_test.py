@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
+import threading
 from collections.abc import Callable
 from typing import Any
 from unittest import mock
@@ -19,6 +20,7 @@ from tf_blade.engines.format import read_engine, seal, write_engine
 from tf_blade.engines.signature import EngineInput
 from tf_blade.errors import EngineFormatError
 
+v1 = tf.compat.v1
 _MARKED = "MARK=100.0f"  # a result of the engine would differ from TensorFlow's
 
 
@@ -131,6 +133,31 @@ class FallbackTest(parameterized.TestCase):
 
     def test_out_of_range_dimension(self) -> None:
         self.assert_falls_back(kit.Affine([kit.affine_engine(_MARKED)], "range"), "range", "constraint", _x(rows=65))
+
+    def test_fallbacks_at_once_in_one_step_keep_apart_what_is_theirs(self) -> None:
+        """Temporary variables, which TensorFlow finds by name, in four turns of a loop that wait for each other."""
+        meeting = threading.Barrier(4)
+
+        def meet(value: Any) -> Any:
+            meeting.wait(timeout=20)
+            return value
+
+        @tf.function(input_signature=[tf.TensorSpec([3])])
+        def twice(x: Any) -> Any:
+            total = tf.raw_ops.TemporaryVariable(shape=[3], dtype=tf.float32, var_name="total")
+            total = tf.raw_ops.Assign(ref=total, value=x)
+            total = tf.raw_ops.AssignAdd(ref=total, value=tf.numpy_function(meet, [total], tf.float32))
+            return tf.raw_ops.DestroyTemporaryVariable(ref=total, var_name="total")
+
+        def call(row: Any) -> Any:
+            return kit.blade_engine([row], [tf.float32], twice.get_concrete_function(), [], "fallbacks_at_once")[0]
+
+        x = np.arange(12, dtype=np.float32).reshape(4, 3)
+        config = v1.ConfigProto(use_per_session_threads=True, inter_op_parallelism_threads=8)
+        with tf.Graph().as_default(), v1.Session(config=config) as session:
+            y = tf.map_fn(call, tf.constant(x), parallel_iterations=10)
+            np.testing.assert_array_equal(session.run(y), 2 * x)
+        self.assertEqual(kit.stats_of("fallbacks_at_once")["fallbacks"], {"backend": 4})
 
     def test_inputs_that_tensorflow_refuses_too_give_its_error(self) -> None:
         model = kit.Affine([kit.affine_engine(_MARKED)], "tf_error", unknown_rank=True)

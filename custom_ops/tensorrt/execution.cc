@@ -84,7 +84,7 @@ struct Execution::Call {
   ShapeEntry* entry = nullptr;
   std::vector<const void*> addresses{};  // of the plan's inputs
   std::vector<void*> results{};          // of the plan's outputs, where the plan writes them
-  bool writes_machine = false;           // whether a copy to the machine's memory is queued
+  bool touches_machine = false;          // whether a copy from or to the machine's memory is queued
 
   // Whether the plan writes an output where the host wants it.
   bool IsDirect(int output, bool found_in_run) const {
@@ -239,17 +239,6 @@ Outcome Execution::MakeEntry(Call& call, Key key, ShapeEntry** entry) {
   return Outcome::kOk;
 }
 
-int Execution::CopyFromMachine(const Call& call, char* to, const void* from, size_t bytes) {
-  // Without a device the call waits for its end. With one it does not, and TensorFlow may free or write a tensor of
-  // locked memory before it has been read: CUDA is done with memory that is not locked when it returns.
-  std::string kept;
-  if (call.on_device) {
-    kept.assign(static_cast<const char*>(from), bytes);
-    from = kept.data();
-  }
-  return cuda_.memcpy_htod_async(AddressOf(to), from, bytes, call.stream);
-}
-
 // Brings the inputs to where the plan reads them.
 Outcome Execution::PlaceInputs(Call& call) {
   for (size_t i = 0; i < data_.inputs.size(); ++i) {
@@ -275,7 +264,8 @@ Outcome Execution::PlaceInputs(Call& call) {
     if (place == nullptr) return Outcome::kNoMemory;
     call.addresses.push_back(place);
     if (bytes == 0) continue;
-    const int error = on_machine ? CopyFromMachine(call, place, view.data, bytes)
+    call.touches_machine = call.touches_machine || on_machine;
+    const int error = on_machine ? cuda_.memcpy_htod_async(AddressOf(place), view.data, bytes, call.stream)
                                  : cuda_.memcpy_dtod_async(AddressOf(place), AddressOf(view.data), bytes, call.stream);
     if (error != 0) return FailOfCuda(call.host, "inputs cannot be copied", error);
   }
@@ -303,8 +293,10 @@ Outcome Execution::PlaceOutputs(Call& call) {
   return Outcome::kOk;
 }
 
-// Hands addresses to TensorRT and queues the plan's work.
-Outcome Execution::Launch(Call& call) {
+// Hands addresses to TensorRT and queues the plan's work. What works in the arena works in it alone, so that a graph of
+// that work has no address that is good for one call only.
+Outcome Execution::Launch(Call& call, CudaStream stream) {
+  const bool takes_from_host = call.on_device && !call.in_arena;
   for (size_t i = 0; i < data_.inputs.size(); ++i) {
     const std::string& name = data_.inputs[i].name;
     if (!context_->setInputTensorAddress(name.c_str(), call.addresses[i])) {
@@ -322,9 +314,9 @@ Outcome Execution::Launch(Call& call) {
                                         : call.host.Alloc(std::max(workspace_bytes_, kAlignment));
   if (workspace == nullptr) return Outcome::kNoMemory;
   context_->setDeviceMemoryV2(workspace, static_cast<int64_t>(workspace_bytes_));
-  temporary_.Begin(call.on_device ? &call.host : nullptr);
-  context_->setTemporaryStorageAllocator(call.on_device ? &temporary_ : nullptr);
-  if (context_->enqueueV3(call.stream)) return Outcome::kOk;
+  temporary_.Begin(takes_from_host ? &call.host : nullptr);
+  context_->setTemporaryStorageAllocator(takes_from_host ? &temporary_ : nullptr);
+  if (context_->enqueueV3(stream)) return Outcome::kOk;
   for (const auto& found : found_) {
     if (found->failed()) return Outcome::kNoMemory;
   }
@@ -332,13 +324,16 @@ Outcome Execution::Launch(Call& call) {
 }
 
 // Makes a graph of the work that was just queued, to be launched instead from the next call on. Where TensorRT's work
-// cannot be captured nothing is lost but that.
+// cannot be captured nothing is lost but that. The stream is the context's own: other threads queue work on
+// TensorFlow's meanwhile, which would get into the graph instead of being done.
 void Execution::Capture(Call& call) {
   call.entry->cannot_capture = true;
-  if (cuda_.stream_begin_capture(call.stream, kCaptureModeThreadLocal) != 0) return;
-  const Outcome queued = Launch(call);
+  // A context works on one stream at a time.
+  if (call.stream != own_stream_ && cuda_.stream_synchronize(call.stream) != 0) return;
+  if (cuda_.stream_begin_capture(own_stream_, kCaptureModeThreadLocal) != 0) return;
+  const Outcome queued = Launch(call, own_stream_);
   CUgraph_st* graph = nullptr;
-  const int error = cuda_.stream_end_capture(call.stream, &graph);
+  const int error = cuda_.stream_end_capture(own_stream_, &graph);
   if (queued == Outcome::kOk && error == 0 && graph != nullptr) {
     call.entry->cannot_capture = cuda_.graph_instantiate(&call.entry->graph, graph, 0) != 0;
   }
@@ -367,7 +362,7 @@ Outcome Execution::TakeOutputs(Call& call) {
     const size_t bytes = ElementsOf(dims) * ElementBytes(tensor.dtype);
     if (bytes == 0) continue;
     const bool to_machine = call.host.OutputOnMachine(tensor.index);
-    call.writes_machine = call.writes_machine || to_machine;
+    call.touches_machine = call.touches_machine || to_machine;
     const int error = to_machine ? cuda_.memcpy_dtoh_async(to, AddressOf(from), bytes, call.stream)
                                  : cuda_.memcpy_dtod_async(AddressOf(to), AddressOf(from), bytes, call.stream);
     if (error != 0) return FailOfCuda(call.host, "outputs cannot be copied", error);
@@ -391,7 +386,7 @@ Outcome Execution::Start(Call& call) {
     const int error = cuda_.graph_launch(entry.graph, call.stream);
     return error == 0 ? Outcome::kOk : FailOfCuda(call.host, "its graph cannot be launched", error);
   }
-  const Outcome launched = Launch(call);
+  const Outcome launched = Launch(call, call.stream);
   if (launched != Outcome::kOk) return launched;
   const bool capture = data_.cuda_graphs && !entry.has_found_outputs && !entry.cannot_capture && entry.runs > 0;
   if (capture) Capture(call);
@@ -428,8 +423,8 @@ Outcome Execution::Run(Host& host, absl::Span<const TensorView> inputs, const Sh
   if (last_stream_ != nullptr && last_stream_ != stream) cuda_.stream_synchronize(last_stream_);
   last_stream_ = stream;
   const Outcome outcome = Steps(call);
-  if (on_device && outcome == Outcome::kOk && !call.writes_machine) return outcome;
-  // Before inputs and outputs go, or are read.
+  if (on_device && outcome == Outcome::kOk && !call.touches_machine) return outcome;
+  // Before inputs and outputs go, or are read or written elsewhere.
   const int error = cuda_.stream_synchronize(stream);
   return error == 0 || outcome != Outcome::kOk ? outcome : FailOfCuda(host, "the plan fails", error);
 }

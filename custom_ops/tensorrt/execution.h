@@ -155,11 +155,10 @@ class Execution {
   Outcome SetShapes(Call& call);
   Outcome CollectOutputs(Call& call, ShapeEntry* entry);
   void LayOut(ShapeEntry* entry, absl::Span<const TensorView> inputs) const;
-  int CopyFromMachine(const Call& call, char* to, const void* from, size_t bytes);
   Outcome PlaceInputs(Call& call);
   Outcome PlaceOutputs(Call& call);
   Outcome Start(Call& call);
-  Outcome Launch(Call& call);
+  Outcome Launch(Call& call, CudaStream stream);
   void Capture(Call& call);
   Outcome Steps(Call& call);
   bool MakeRoom(Call& call);

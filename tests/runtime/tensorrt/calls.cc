@@ -1,9 +1,9 @@
 // Calls of an engine with a plan for the TensorRT beside this, on the machine's memory or as on a GPU.
 //
-// usage: calls ENGINE_FILE host|device|unaligned|mixed N...
-// mixed: on a GPU, but the first input and all outputs in the machine's memory. One call for each N, the size that is
-// not fixed. Prints each outcome, then what the driver and TensorRT counted when all is destroyed; exits with 1 when a
-// result is wrong.
+// usage: calls ENGINE_FILE host|device|unaligned|mixed|input N...
+// mixed: on a GPU, but the first input and all outputs in the machine's memory; input: the first input only. One call
+// for each N, the size that is not fixed. Prints each outcome, then what the driver and TensorRT counted when all is
+// destroyed; exits with 1 when a result is wrong.
 #include <dlfcn.h>
 
 #include <cmath>
@@ -35,12 +35,14 @@ Block Aligned(size_t bytes) {
 
 class CallHost : public Host {
  public:
-  CallHost(const DeviceQueue* queue, bool mixed) : queue_(queue), mixed_(mixed) {}
+  CallHost(const DeviceQueue* queue, const std::string& where) : queue_(queue), where_(where) {}
 
   int NumThreads() override { return 1; }
   const DeviceQueue* Device() override { return queue_; }
-  bool InputOnMachine(int index) override { return queue_ == nullptr || (mixed_ && index == 0); }
-  bool OutputOnMachine(int) override { return queue_ == nullptr || mixed_; }
+  bool InputOnMachine(int index) override {
+    return queue_ == nullptr || (index == 0 && (where_ == "mixed" || where_ == "input"));
+  }
+  bool OutputOnMachine(int) override { return queue_ == nullptr || where_ == "mixed"; }
   void* Alloc(size_t bytes) override {
     blocks_.push_back(Aligned(bytes));
     ++allocations;
@@ -68,7 +70,7 @@ class CallHost : public Host {
 
  private:
   const DeviceQueue* const queue_;
-  const bool mixed_;
+  const std::string& where_;
   std::vector<Block> blocks_;
 };
 
@@ -126,7 +128,7 @@ bool CallOnce(const LoadedEngine& loaded, const EngineState* state, const Device
   std::vector<Tensor> inputs = MakeInputs(loaded.signature.inputs.size(), n, where == "unaligned" ? 4 : 0);
   std::vector<TensorView> views;
   for (Tensor& input : inputs) views.push_back(input.view());
-  CallHost host(queue, where == "mixed");
+  CallHost host(queue, where);
   const Outcome outcome = loaded.engine->Run(host, state, views);
   const std::vector<float> expected = Expected(inputs);
   bool right = outcome != Outcome::kOk || expected.size() == host.output_count;
@@ -167,7 +169,7 @@ int Main(int argc, char** argv) {
   const DeviceQueue* const given = where == "host" ? nullptr : &queue;
   bool right = true;
   {
-    CallHost host(given, where == "mixed");
+    CallHost host(given, where);
     std::vector<Tensor> inputs = MakeInputs((*loaded)->signature.inputs.size(), 2, 0);
     std::vector<TensorView> views;
     for (Tensor& input : inputs) views.push_back(input.view());
@@ -181,6 +183,9 @@ int Main(int argc, char** argv) {
   loaded = absl::UnknownError("gone");
   {
     const CudaDevice::Use use(device);
+    const auto captures =
+        reinterpret_cast<int64_t (*)(void*)>(dlsym(dlopen("libcuda.so.1", RTLD_NOW), "fake_cuda_captures"));
+    std::printf("captures_of_the_hosts_stream=%d\n", static_cast<int>(captures(queue.stream)));
     device.cuda().stream_destroy(static_cast<CudaStream>(queue.stream));
   }
   PrintCounts();

@@ -17,6 +17,7 @@ using Work = std::vector<std::function<void()>>;
 
 struct CUstream_st {
   bool capturing = false;
+  int64_t captures = 0;
   Work recorded;
 };
 struct CUgraph_st {
@@ -87,6 +88,7 @@ API int cuStreamSynchronize(CUstream_st* stream) {
 API int cuStreamBeginCapture_v2(CUstream_st* stream, int) {
   if (stream == nullptr || stream->capturing) return kInvalid;
   stream->capturing = true;
+  ++stream->captures;
   return 0;
 }
 API int cuStreamEndCapture(CUstream_st* stream, CUgraph_st** graph) {
@@ -153,6 +155,7 @@ API int cuGetErrorName(int error, const char** name) {
 
 // For the TensorRT beside it, and for tests.
 API int fake_cuda_queue(CUstream_st* stream, const std::function<void()>* work) { return Queue(stream, *work); }
+API int64_t fake_cuda_captures(CUstream_st* stream) { return stream->captures; }
 API int64_t fake_cuda_count(const char* what) {
   const std::map<std::string, int64_t> counts = {
       {"streams", live_streams},

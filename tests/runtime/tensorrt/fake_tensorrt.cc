@@ -106,7 +106,7 @@ class FakeContext : public StubVExecutionContext, Counted {
     if (temporary_ != nullptr) {  // as ops of unknown sizes do
       void* const memory = temporary_->allocateAsync(500, 256, 0, stream);
       if (memory == nullptr) return Complain("no temporary memory");
-      std::memset(memory, 0xee, 500);
+      Queue(stream, [memory] { std::memset(memory, 0xee, 500); });
       temporary_->deallocateAsync(memory, stream);
     }
     return IsAffine(config_) ? Affine(stream, n) : config_.model == "fill" ? Fill(stream, n) : Positive(stream, n);

@@ -62,6 +62,7 @@ size_t TensorFlowHost::ReturnMemory() {
 }
 
 void TensorFlowHost::Forget() {
+  if (ctx_ == nullptr) return;
   outputs_.clear();
   scratch_.FreeAll();
   persistent_.FreeAll();
@@ -155,6 +156,7 @@ CallContext::~CallContext() { Count(stats_->contexts, -1); }
 
 void CallContext::Rest() {
   inputs.Release();
+  host.Forget();  // what a call that ran out of memory has left
   CountPeak(stats_->call_scratch_bytes, static_cast<int64_t>(host.ReturnMemory()));
 }
 

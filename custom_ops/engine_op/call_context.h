@@ -64,7 +64,7 @@ class TensorFlowHost : public Host {
   // What an init on a device has allocated to be kept.
   std::shared_ptr<const void> TakePersistent() { return persistent_.Take(); }
 
-  // Drops the outputs that were not taken and frees the scratch memory.
+  // Drops the outputs that were not taken and frees the scratch memory. Does nothing where nothing has begun since.
   void Forget();
 
   // Hands the outputs to TensorFlow, or to `kept` unless it is null. False when one is missing.

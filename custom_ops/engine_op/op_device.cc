@@ -1,6 +1,7 @@
 #include "custom_ops/engine_op/op_device.h"
 
 #include "absl/strings/str_cat.h"
+#include "tensorflow/core/common_runtime/device.h"
 #include "tensorflow/core/framework/device_base.h"
 #include "xla/stream_executor/platform.h"
 #include "xla/stream_executor/stream.h"
@@ -51,11 +52,20 @@ absl::Status CheckMemoryTypes(tensorflow::OpKernelConstruction* ctx) {
       !is_misplaced(ctx->output_types(), ctx->output_memory_types())) {
     return absl::OkStatus();
   }
-  return absl::FailedPreconditionError(
-      absl::StrCat("tf_blade: ", ctx->def().name(), " is on ", ctx->device()->name(),
-                   " but does not say that its int32 values are in the machine's memory (_input_hostmem, "
-                   "_output_hostmem): the model was optimized by an earlier tf_blade. Optimize it again, or hide the "
-                   "device from TensorFlow"));
+  return absl::FailedPreconditionError(absl::StrCat(
+      "tf_blade: ", ctx->def().name(), " is on ", ctx->device()->name(),
+      " but does not say that its int32 values are in the machine's memory (_input_hostmem, "
+      "_output_hostmem), and no graph pass has seen it that would, as in bodies of loops and branches that are not "
+      "lowered: optimize the model again, or hide the device from TensorFlow"));
+}
+
+bool HasAccelerator(const tensorflow::DeviceSet* devices) {
+  if (devices == nullptr) return false;
+  for (const tensorflow::Device* device : devices->devices()) {
+    const std::string& type = device->device_type();
+    if (type != tensorflow::DEVICE_CPU && type != "XLA_CPU" && type != "COMPOSITE") return true;
+  }
+  return false;
 }
 
 }  // namespace tf_blade

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "custom_ops/runtime/engine.h"
+#include "tensorflow/core/common_runtime/device_set.h"
 #include "tensorflow/core/framework/op_kernel.h"
 
 namespace tf_blade {
@@ -33,8 +34,12 @@ class OpDevice {
 };
 
 // TensorFlow's functions take and give int32 in the machine's memory, whatever device they run on. A node that was
-// written without the attributes that say so for the op too would hand over memory of the wrong kind.
+// written without the attributes that say so for the op too, and that no graph pass has seen, would hand over memory of
+// the wrong kind.
 absl::Status CheckMemoryTypes(tensorflow::OpKernelConstruction* ctx);
+
+// Whether TensorFlow may put nodes, and the variables that they read, on other devices than CPUs.
+bool HasAccelerator(const tensorflow::DeviceSet* devices);
 
 }  // namespace tf_blade
 

@@ -8,9 +8,11 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "custom_ops/engine_op/graph_edit.h"
+#include "custom_ops/engine_op/op_device.h"
 #include "custom_ops/engine_op/portable_call.h"
 #include "custom_ops/runtime/environment.h"
 #include "tensorflow/core/common_runtime/optimization_registry.h"
+#include "tensorflow/core/framework/node_def_util.h"
 #include "tensorflow/core/graph/graph.h"
 #include "tensorflow/core/util/device_name_utils.h"
 
@@ -64,6 +66,19 @@ std::string SeveralDevices(const Node& op) {
   return "";
 }
 
+// TensorFlow keeps int32 of functions in the machine's memory, so the op must, as its fallback is one. Whoever wrote
+// the node may not have said so: an earlier tf_blade, say.
+void KeepInt32OnMachine(const char* name, const tensorflow::DataTypeVector& types, Node* op) {
+  std::vector<int32_t> places, said;
+  for (size_t i = 0; i < types.size(); ++i) {
+    if (types[i] == tensorflow::DT_INT32) places.push_back(static_cast<int32_t>(i));
+  }
+  TryGetNodeAttr(op->attrs(), name, &said);
+  if (said == places) return;
+  op->ClearAttr(name);
+  if (!places.empty()) op->AddAttr(name, places);
+}
+
 class PlacementPass : public tensorflow::GraphOptimizationPass {
  public:
   absl::Status Run(const GraphOptimizationPassOptions& options) override {
@@ -73,15 +88,24 @@ class PlacementPass : public tensorflow::GraphOptimizationPass {
     for (Node* node : graph->op_nodes()) {
       if (node->type_string() == "BladeEngineOp") ops.push_back(node);
     }
+    const bool has_accelerator = HasAccelerator(options.device_set);
     for (Node* op : ops) {
+      if (has_accelerator) {
+        KeepInt32OnMachine("_input_hostmem", op->input_types(), op);
+        KeepInt32OnMachine("_output_hostmem", op->output_types(), op);
+      }
       const std::string devices = SeveralDevices(*op);
-      if (devices.empty() || !CanBeCall(op->def())) continue;
-      const NodeDef call = FallbackCall(op->def());
-      const absl::Status status = ReplaceNode(graph, op, call);
-      LogWarningOnce(absl::StrCat(call.name(), ": no engine serves it where its variables are on ", devices,
-                                  status.ok() ? "" : absl::StrCat(": ", status.message())));
+      if (!devices.empty() && CanBeCall(op->def())) MakeCall(graph, op, devices);
     }
     return absl::OkStatus();
+  }
+
+ private:
+  static void MakeCall(Graph* graph, Node* op, const std::string& devices) {
+    const NodeDef call = FallbackCall(op->def());
+    const absl::Status status = ReplaceNode(graph, op, call);
+    LogWarningOnce(absl::StrCat(call.name(), ": no engine serves it where its variables are on ", devices,
+                                status.ok() ? "" : absl::StrCat(": ", status.message())));
   }
 };
 

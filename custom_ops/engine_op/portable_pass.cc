@@ -14,6 +14,7 @@
 #include "custom_ops/engine_op/engine_attr.h"
 #include "custom_ops/engine_op/graph_edit.h"
 #include "custom_ops/engine_op/metrics.h"
+#include "custom_ops/engine_op/op_device.h"
 #include "custom_ops/engine_op/portable_call.h"
 #include "custom_ops/engine_op/portable_functions.h"
 #include "custom_ops/runtime/engine_file.h"
@@ -48,16 +49,6 @@ void LogDamage(const std::string& call, absl::string_view damage) {
   if (!limiter->Allow(NowNs(), &suppressed)) return;
   LOG(WARNING) << "tf_blade: " << call << " stays a plain call of TensorFlow, without its engines: " << damage
                << (suppressed > 0 ? absl::StrCat(" (and ", suppressed, " more such calls)") : "");
-}
-
-// Whether TensorFlow may put nodes, and the variables that they read, on other devices than CPUs.
-bool HasAccelerator(const tensorflow::DeviceSet* devices) {
-  if (devices == nullptr) return false;
-  for (const tensorflow::Device* device : devices->devices()) {
-    const std::string& type = device->device_type();
-    if (type != tensorflow::DEVICE_CPU && type != "XLA_CPU" && type != "COMPOSITE") return true;
-  }
-  return false;
 }
 
 // Whether TensorFlow may put nodes on devices of other processes, which need not have the engine op.

@@ -121,7 +121,15 @@ class OnDevice(tf.Module):
             shapes = [tf.TensorShape([]), tf.TensorShape([None, 3]), tf.TensorShape([None])]
             return tf.while_loop(lambda i, *_: i < 3, body, [0, x, c], shapes)[1:]
 
-        self.once, self.loop = serve_once, serve_loop
+        @tf.function
+        def serve_hidden_loop(x: Any, c: Any) -> Any:
+            y, m = serve_loop.python_function(x, c)
+            for item in v1.get_default_graph().get_operations():
+                if item.type in ("While", "StatelessWhile"):
+                    item._set_attr("_lower_using_switch_merge", v1.AttrValue(b=False))
+            return y, m
+
+        self.once, self.loop, self.hidden_loop = serve_once, serve_loop, serve_hidden_loop
 
     def off(self, rows: int, call: Any, times: int = 1) -> float:
         x = np.random.default_rng(rows).standard_normal((rows, 3)).astype(np.float32)
@@ -164,12 +172,32 @@ def shadowed() -> dict[str, Any]:
 
 
 def unmarked() -> dict[str, Any]:
+    """Nodes that do not say where their int32 is: in a graph, in a loop, and in one that stays closed."""
+    model = OnDevice("unmarked", "unmarked")
+    worst = max(model.off(2, model.once), model.off(3, model.loop, 3))
+    result = {"off": worst, **stats("unmarked"), "error": ""}
     try:
-        model = OnDevice("unmarked", "unmarked")
-        model.off(2, model.once)
+        model.off(3, model.hidden_loop, 3)
     except tf.errors.FailedPreconditionError as error:
-        return {"error": str(error)}
-    return {"error": ""}
+        result["error"] = str(error)
+    return result
+
+
+def at_once() -> dict[str, Any]:
+    """Fallbacks in the same step, with variables on the device and temporary ones that are found by name."""
+    w = tf.Variable(np.eye(models.SIDE, dtype=np.float32))
+    fallback = models.summing_fallback()
+
+    @tf.function(input_signature=[tf.TensorSpec([None, models.SIDE, models.SIDE])])
+    def serve(x: Any) -> Any:
+        def call(row: Any) -> Any:
+            y = kit.blade_engine([row, w.handle], [tf.float32], fallback, [], "at_once")[0]
+            return tf.ensure_shape(y, row.shape)
+
+        return tf.map_fn(call, x, parallel_iterations=10)
+
+    x = np.random.default_rng(2).standard_normal((20, models.SIDE, models.SIDE)).astype(np.float32)
+    return {"off": off({"y": serve(x)}, {"y": 4 * x}), "device": w.device, **stats("at_once")}
 
 
 def on_cpu() -> dict[str, Any]:
@@ -222,6 +250,7 @@ def main() -> None:
                 written_in_place,
                 shadowed,
                 unmarked,
+                at_once,
                 on_cpu,
                 several_devices,
             )

@@ -13,6 +13,7 @@ from tf_blade.dtypes import DType
 from tf_blade.engines.signature import EngineInput, EngineOutput, EngineSignature, SymbolInfo
 
 _X, _C = 8, 5
+SIDE = 32
 
 
 class Model(tf.Module):
@@ -70,6 +71,18 @@ def device_fallback() -> Any:
     def fallback(x: Any, w: Any, c: Any) -> Any:
         weights = tf.raw_ops.ReadVariableOp(resource=w, dtype=tf.float32)
         return tf.ensure_shape(x * weights, [None, 3]) + tf.zeros([3]), c + 1
+
+    return fallback.get_concrete_function()
+
+
+def summing_fallback() -> Any:
+    """x @ w + 3 x: the sum of many is a temporary variable of TensorFlow's."""
+    spec = tf.TensorSpec([SIDE, SIDE])
+
+    @tf.function(input_signature=[spec, tf.TensorSpec(None, tf.resource)])
+    def fallback(x: Any, w: Any) -> Any:
+        weights = tf.ensure_shape(tf.raw_ops.ReadVariableOp(resource=w, dtype=tf.float32), spec.shape)
+        return tf.math.accumulate_n([x, tf.linalg.matmul(x, weights), x + x])
 
     return fallback.get_concrete_function()
 

@@ -120,10 +120,16 @@ class SimulatedGpuTest(absltest.TestCase):
         self.assertEqual((result["engine_runs"], result["fallbacks"]), (1, {}))
         self.assertRegex(" ".join(result["log"]), "no call of ops on .*GPU:0 is shadowed")
 
-    def test_a_node_that_does_not_say_where_int32_is_is_an_error(self) -> None:
-        self.assertRegex(
-            self.results["unmarked"]["error"], "_input_hostmem.*optimized by an earlier tf_blade. Optimize"
-        )
+    def test_nodes_that_do_not_say_where_int32_is_are_told(self) -> None:
+        """Those of earlier versions. Where no graph pass sees the op, it is an error."""
+        result = self.right("unmarked")
+        self.assertEqual((result["engine_runs"], result["fallbacks"]), (1 + 3, {}))
+        self.assertRegex(result["error"], "_input_hostmem.*no graph pass has seen it.*optimize the model again")
+
+    def test_fallbacks_at_once_in_one_step_keep_apart_what_is_theirs(self) -> None:
+        result = self.right("at_once")
+        self.assertIn("GPU:0", result["device"])
+        self.assertEqual(result["fallbacks"], {"backend": 20})
 
     def test_variables_on_the_cpu_keep_the_op_there(self) -> None:
         result = self.right("on_cpu")

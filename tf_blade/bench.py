@@ -215,7 +215,7 @@ class _Session:
         with tf.Graph().as_default():
             self._session = v1.Session(config=session_config())
             try:
-                self._meta_graph = v1.saved_model.load(self._session, ["serve"], model.path)
+                self._meta_graph = v1.saved_model.load(self._session, list(model.tags), model.path)
             except (OSError, LookupError, TypeError, ValueError, RuntimeError, tf.errors.OpError) as error:
                 raise InvalidSavedModelError(
                     f"TensorFlow cannot load {model.path} into a session: {first_line(error)}"

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import pathlib
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -19,6 +20,8 @@ OTHER_SIZES = (16, 1, 7, 32, 64)
 RANKS = (2, 1, 3, 4, 0)
 # Integer inputs are drawn below these bounds in turn until the original model accepts them (indices, token ids, flags).
 INTEGER_BOUNDS = (100, 8, 2, 1)
+# What reading a damaged or an encrypted archive, or an array's header in it, raises.
+_NO_ARCHIVE = (OSError, ValueError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,9 +115,14 @@ def read_samples(path: pathlib.Path, signatures: Mapping[str, Sequence[str]]) ->
         raise InvalidInputError(f"there is no file {path}; give an .npz of arrays named 'signature/input' or 'input'")
     try:
         # pickled objects would run code
-        with np.load(path, allow_pickle=False) as archive:
+        archive = np.load(path, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise InvalidInputError(
+                f"{path} is one array without a name (.npy); write an .npz: np.savez(FILE, input=array)"
+            )
+        with archive:
             arrays: dict[str, np.ndarray] = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+    except _NO_ARCHIVE as error:
         raise InvalidInputError(f"{path} is no .npz of plain arrays: {error}") from error
     return _by_signature(arrays, path, signatures)
 

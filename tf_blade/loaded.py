@@ -21,9 +21,12 @@ class LoadedModel:
 
     def __init__(self, path: str | pathlib.Path) -> None:
         runtime.load()
-        read_saved_model(path)  # says better than TensorFlow's loader what is wrong with a folder
+        model = read_saved_model(path)  # says better than TensorFlow's loader what is wrong with a folder
+        self.tags = model.tags
         try:
-            self._model: Any = tf.saved_model.load(str(path))
+            # Asked for tags, it wants them to be all that the meta graph has; it asks for some where there are several.
+            tags = list(self.tags) if len(model.message.meta_graphs) > 1 else None
+            self._model: Any = tf.saved_model.load(str(path), tags)
         except (OSError, LookupError, TypeError, ValueError, AttributeError, tf.errors.OpError) as error:
             raise InvalidSavedModelError(f"TensorFlow cannot load {path}: {first_line(error)}") from error
         self.path = str(path)

@@ -278,6 +278,9 @@ class _Run:
         self.graphs = bodies.graphs
         for name, error in bodies.unreadable:
             self.report.notes.append(f"{name or 'the main graph'} stays as it is: {error}")
+        if len(model.message.meta_graphs) > 1:
+            tags = ", ".join(model.tags)
+            self.report.notes.append(f"of the model's meta graphs the one tagged {{{tags}}} is optimized; others stay")
         for name in selection.compiled:
             self.report.notes.append(f"{name} stays as it is: XLA compiles it, or a function that calls it")
         return bodies
@@ -550,8 +553,11 @@ def _dump(phase: Phase, graphs: Mapping[str, Graph], folder: str) -> None:
         text = print_graph(graph)
         if folder:
             path = Path(folder)
-            path.mkdir(parents=True, exist_ok=True)
             file = f"{phase.label}.{name or 'main'}.txt".replace("/", "_")  # TF1's functions may have such names
-            (path / file).write_text(text)
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+                (path / file).write_text(text)
+            except OSError as error:
+                raise TfBladeError(f"dumps cannot be written to {folder} (--dump-dir): {error.strerror}") from error
         else:
             sys.stderr.write(f"--- {phase.label}: {name or 'main graph'}\n{text}\n")

@@ -103,7 +103,7 @@ class _Server:
         with tf.Graph().as_default(), _quiet():
             self._session = v1.Session(config=session_config())
             try:
-                meta_graph = v1.saved_model.load(self._session, ["serve"], str(folder))
+                meta_graph = v1.saved_model.load(self._session, list(self.model.tags), str(folder))
             except (OSError, LookupError, TypeError, ValueError, RuntimeError, tf.errors.OpError) as error:
                 raise InvalidSavedModelError(
                     f"TensorFlow cannot load {folder} into a session: {first_line(error)}"

@@ -45,6 +45,11 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
+def _link(path: Path, folder: Path) -> None:
+    folder.mkdir()
+    path.symlink_to(folder)
+
+
 def _damaged(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
     def prepare(folder: Path) -> None:
         (folder / "bad").mkdir()
@@ -56,6 +61,11 @@ def _damaged(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
 
 def _inputs(**arrays: np.ndarray) -> Callable[[Path], object]:
     return lambda folder: np.savez(folder / "inputs.npz", **{name.replace("__", "/"): v for name, v in arrays.items()})  # type: ignore[arg-type]
+
+
+def _cut(path: Path, **arrays: np.ndarray) -> None:
+    _inputs(**arrays)(path.parent)
+    os.truncate(path, path.stat().st_size // 2)
 
 
 def _batching(text: str) -> Callable[[Path], object]:
@@ -154,6 +164,55 @@ CASES: dict[str, Case] = {
         r"input 'x' of signature 'embed' is float32\[\?, 4\]; given is <U1\[1, 4\]",
         _inputs(embed__x=_TEXT),
     ),
+    "sample inputs that are one array": Case(
+        "optimize {src} {dst} --sample-inputs={dir}/one.npy",
+        r"one array without a name \(.npy\); write an .npz",
+        lambda f: np.save(f / "one.npy", np.ones(3)),
+    ),
+    "sample inputs that are cut": Case(
+        "optimize {src} {dst} --sample-inputs={dir}/inputs.npz",
+        "no .npz of plain arrays",
+        lambda f: _cut(f / "inputs.npz", embed__x=np.ones((99, 4))),
+    ),
+    "sample inputs of another precision": Case(
+        "optimize {src} {dst} --sample-inputs={dir}/inputs.npz",
+        r"'embed' is float32\[\?, 4\]; given is float64\[1, 4\]",
+        _inputs(embed__x=np.ones((1, 4))),
+    ),
+    "no signature": Case(
+        "optimize {src} {dst} --signatures=,", r"\(--signatures\) names none; name some, or leave it out"
+    ),
+    "no backend": Case("optimize {src} {dst} --backends=", r"\(--backends\) is empty; there are: .*disc"),
+    "no instruction set": Case("optimize {src} {dst} --isas=", r"\(--isas\) is empty; there are: x86-64-v3, "),
+    "unknown instruction set": Case(
+        "optimize {src} {dst} --isas=avx", "no such instruction set level: 'avx'; there are: "
+    ),
+    "no batch size": Case(
+        "optimize {src} {dst} --batch-sizes=0", r"\(--batch-sizes\) must be numbers from 1 to .* are 0"
+    ),
+    "batch sizes of no machine": Case("optimize {src} {dst} --batch-sizes=1,99999999999", "given are 1, 99999999999"),
+    "tolerance below zero": Case("optimize {src} {dst} --rtol=-1", r"\(--rtol\) is -1.0; give a finite number"),
+    "no number of microseconds": Case("optimize {src} {dst} --min-cluster-gain-us=nan", "no number of microseconds"),
+    "dumps where a file is": Case(
+        "optimize {src} {dst} --dump-after=read --dump-dir={dir}/file",
+        r"dumps cannot be written to .*file \(--dump-dir\): File exists",
+        lambda f: (f / "file").write_text("mine"),
+    ),
+    "target in a file": Case(
+        "optimize {src} {dir}/file/dst", "file is no folder; choose another target", lambda f: (f / "file").touch()
+    ),
+    "target is a link": Case(
+        "optimize {src} {dir}/link --overwrite", "link is no folder, so", lambda f: _link(f / "link", f / "other")
+    ),
+    "target is a link to nothing": Case(
+        "optimize {src} {dir}/link --overwrite", "link is no folder, so", lambda f: (f / "link").symlink_to(f / "none")
+    ),
+    "target is the source by another name": Case("optimize {dir}/src {src} --overwrite", "is the source"),
+    "inspect without a signature": Case("inspect {src} --signatures=", "names none"),
+    "verify without a signature": Case("verify {src} {src} --signatures=", "names none"),
+    "verify without a tolerance": Case("verify {src} {src} --rtol=inf", r"\(--rtol\) is inf"),
+    "bench without a signature": Case("bench {src} {src} --signatures=", "names none"),
+    "bench for less than no time": Case("bench {src} {src} --seconds=-1", "seconds is -1.0; give a finite number"),
     "inspect nothing": Case("inspect {dir}/none", "none does not exist"),
     "inspect with an unknown backend": Case("inspect {src} --backends=magic", "no backend 'magic'"),
     "verify nothing": Case("verify {src} {dst}", "dst does not exist"),
@@ -177,6 +236,9 @@ USAGE = {
     "no target": "optimize {src}",
     "no number": "optimize {src} {dst} --min-cluster-nodes=many",
     "negative seed": "bench {src} {src} --seed=-1",
+    "no threads": "bench {src} {src} --threads=-1",
+    "no seed": "verify {src} {src} --seed=x",
+    "no batch sizes": "optimize {src} {dst} --batch-sizes=a",
     "no key": "sign {src} {dst}",
 }
 

@@ -205,10 +205,11 @@ class TargetTest(parameterized.TestCase):
         dst = self.folder / "dst"
         real = check.check_lossless
 
-        def work(*args: Any) -> None:
-            real(*args)
+        def work(*args: Any) -> Any:
+            written = real(*args)
             dst.mkdir()
             (dst / "precious.txt").write_text("mine")
+            return written
 
         for overwrite, words in ((False, "exists"), (True, "something else")):
             with mock.patch.object(pipeline, "check_lossless", work), self.assertRaisesRegex(errors.TargetError, words):

@@ -55,7 +55,8 @@ def check_target(src: Path, dst: Path, *, overwrite: bool) -> None:
         _check_replaceable(dst, overwrite=overwrite)
     parent = target.parent
     if not parent.is_dir():
-        raise TargetError(f"the target's folder {parent} does not exist; create it first")
+        what = "is no folder; choose another target" if parent.exists() else "does not exist; create it first"
+        raise TargetError(f"the target's folder {parent} {what}")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise TargetError(f"the target's folder {parent} cannot be written")
 

@@ -49,6 +49,11 @@ class SavedModel:
         """Whether it was saved by TensorFlow 2, with an object graph."""
         return len(self.meta_graph.object_graph_def.nodes) > 0
 
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Of the meta graph that is served, in order: what loaders are asked for."""
+        return tuple(sorted(self.meta_graph.meta_info_def.tags))
+
     def signatures(self) -> Iterator[tuple[str, meta_graph_pb2.SignatureDef]]:
         """Signatures that somebody can call, by name, in a fixed order."""
         for name in sorted(self.meta_graph.signature_def):

@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,15 @@ import tensorflow as tf
 from tf_blade import inputs as inputs_lib
 from tf_blade import observe, runtime
 from tf_blade.engine_calls import EngineCalls
-from tf_blade.errors import InvalidSavedModelError
+from tf_blade.engines.format import read_engine
+from tf_blade.errors import EngineFormatError, InvalidSavedModelError
 from tf_blade.inputs import InputSpec
 from tf_blade.loaded import first_line
 from tf_blade.samples import as_arrays
 from tf_blade.saved_model import warmup as files
-from tf_blade.saved_model.engines import signature_clusters
+from tf_blade.saved_model.engines import signature_engines
 from tf_blade.saved_model.model import read_saved_model
+from tf_blade.saved_model.plan_stand_ins import with_stand_ins
 from tf_blade.threads import session_config
 
 v1 = tf.compat.v1
@@ -35,6 +38,8 @@ _log = observe.logger("warmup")
 MAX_BYTES = 64 * 2**20
 # Of one request: half of what a message may have.
 MAX_REQUEST_BYTES = 2**30
+# What is tried to reach an engine: so many requests, whose unknown sizes multiply to no more.
+_TRIES, _MOST = 64, 2**14
 # Reasons of fallbacks that hold for all calls on this machine: no input changes them.
 _FOR_GOOD = frozenset(
     {"corrupt", "hash", "version", "signature", "backend", "isa", "load", "untrusted", "disabled"}
@@ -74,8 +79,14 @@ def make_warmup(
         InvalidSavedModelError: TensorFlow cannot load the model.
         InvalidInputError: a signature does not take a sample input.
     """
-    server = _Server(folder)
-    maker = _Maker(logs, server, tuple(dict.fromkeys(batch_sizes)))
+    with with_stand_ins(folder) as served:
+        return _make(logs, _Server(served), tuple(dict.fromkeys(batch_sizes)), samples)
+
+
+def _make(
+    logs: Any, server: _Server, batch_sizes: tuple[int, ...], samples: Mapping[str, Sequence[Sample]] | None
+) -> Warmup:
+    maker = _Maker(logs, server, batch_sizes)
     names = [name for name, _ in server.model.signatures()]
     for name in names:
         reason = files.why_not_served(server.model, name)
@@ -88,7 +99,7 @@ def make_warmup(
     for name in names:
         if maker.missing() and name in maker.accepted:
             maker.add_for_missing(name)
-    maker.notes.extend(f"no warmup request reaches the engine of {name}" for name in sorted(maker.missing()))
+    maker.notes.extend(f"no warmup request reaches {which}" for which in sorted(map(_which, maker.missing())))
     maker.notes.extend(maker.refused())
     _log.info("%d records, %d bytes", len(maker.records), maker.size)
     return Warmup(tuple(maker.records), tuple(maker.notes))
@@ -138,15 +149,29 @@ class _Maker:
         self.notes: list[str] = []
         self.size = 0
         self.accepted: dict[str, tuple[InputSpec, ...]] = {}
+        self._given: dict[str, list[Sample]] = {}  # samples that the model has accepted
         self._logs, self._server, self._batch_sizes = logs, server, batch_sizes
         self._before = _counts()
         self._calls_before = EngineCalls.so_far()
 
-    def missing(self) -> set[str]:
-        """Clusters whose engines have not run so far, though signatures with requests may and this machine would."""
-        now, before = _counts(), self._before
-        clusters = {name for signature in self.accepted for name in signature_clusters(self._server.model, signature)}
-        return {name for name in clusters if now.get(name, _NONE) == before.get(name, _NONE)}
+    def missing(self) -> set[_Engine]:
+        """Engines that have not run so far, though signatures with requests may run them and this machine would."""
+        found: set[_Engine] = set()
+        called = [(key, item) for key, item in _counts().items() if item.calls != self._before.get(key, _NONE).calls]
+        for name in {name for signature in self.accepted for name in self._engines(signature)}:
+            mine = [(key, item) for key, item in called if key[0] == name]
+            if not mine:
+                found.add((name, None))
+            for key, item in mine:
+                before = self._before.get(key, _NONE).runs
+                single = len(item.runs) == 1
+                for index, runs in item.runs.items():
+                    if runs == before.get(index, 0):
+                        found.add((name, None if single and index == 0 else index))
+        return found
+
+    def _engines(self, signature: str) -> dict[str, tuple[bytes, ...]]:
+        return signature_engines(self._server.model, signature)
 
     def refused(self) -> list[str]:
         """Why engines cannot run in this process, whatever the inputs, and for how many calls that was so."""
@@ -187,7 +212,8 @@ class _Maker:
             if problem:
                 self._note(f"signature {signature} has no warmup request of a sample that it rejects: {problem}")
                 continue
-            resized = self._resized(signature, arrays, specs)
+            self._given.setdefault(signature, []).append(arrays)
+            resized = self._resized(signature, arrays, specs, self._batch_sizes)
             fitting = [item for item in resized if not self._problem(signature, item, specs)]
             for item in fitting or [arrays]:
                 self._add(signature, item, specs)
@@ -196,15 +222,32 @@ class _Maker:
     def add_for_missing(self, signature: str) -> None:
         """Inputs of further sizes, where they reach an engine that nothing has reached so far."""
         specs = self.accepted[signature]
-        if any(spec.shape is None for spec in specs):
-            return
-        for number, sizes in enumerate(inputs_lib.size_grid(specs)):
+        for alternatives in self._further(signature, specs):
             missing = self.missing()
-            for sample in inputs_lib.candidates(specs, sizes, number) if missing else ():
+            if not missing:
+                return
+            for sample in alternatives:
                 if not self._problem(signature, sample, specs):
                     if self.missing() != missing:
                         self._add(signature, sample, specs)
                     break
+
+    def _further(self, signature: str, specs: Sequence[InputSpec]) -> Iterator[Iterator[Sample]]:
+        """Inputs to try, for each size those of which the model need accept one."""
+        edges = _edges(self._engines(signature).values())
+        if signature in self._given:
+            for sample in self._given[signature]:
+                yield from (iter([item]) for item in self._resized(signature, sample, specs, edges))
+        elif all(spec.shape is not None for spec in specs):
+            for number, sizes in enumerate(inputs_lib.size_grid(specs)):
+                if 0 not in sizes.values():  # a server that batches may not take a request without rows
+                    yield inputs_lib.candidates(specs, sizes, number)
+            for number, sizes in enumerate(_sizes_at(edges, specs)):
+                if inputs_lib.byte_size(specs, sizes) > MAX_REQUEST_BYTES:
+                    continue
+                made = list(inputs_lib.candidates(specs, sizes, number))
+                # One value for all elements makes a small record, however large the batch.
+                yield iter([*({name: _uniform(array) for name, array in item.items()} for item in made), *made])
 
     def _first_accepted(
         self, signature: str, specs: Sequence[InputSpec], axes: Sequence[int], batch: int
@@ -234,14 +277,16 @@ class _Maker:
             return first_line(error)
         return ""
 
-    def _resized(self, signature: str, arrays: Sample, specs: Sequence[InputSpec]) -> Iterator[Sample]:
+    def _resized(
+        self, signature: str, arrays: Sample, specs: Sequence[InputSpec], batches: Sequence[int]
+    ) -> Iterator[Sample]:
         batched = {spec.name for spec in specs if spec.shape and spec.shape[0] is None}
         sizes = {len(arrays[name]) for name in batched}
         if len(sizes) != 1 or 0 in sizes:
             return
         (size,) = sizes
         row_bytes = sum(arrays[name].nbytes // size for name in batched)
-        for batch in self._batch_sizes:
+        for batch in batches:
             if self._is_too_large(signature, batch, batch * row_bytes):
                 continue
             rows = np.arange(batch) % size
@@ -273,17 +318,60 @@ class _Maker:
             self.notes.append(text)
 
 
-_NONE = (0, 0)
+# A cluster's engine by its number; None stands for the only one, or for all where the cluster was not called.
+_Engine = tuple[str, "int | None"]
 
 
-def _counts() -> dict[str, tuple[int, int]]:
-    """For each cluster in this process the calls that engines served, and those that they cannot serve here at all."""
-    result: dict[str, tuple[int, int]] = {}
+@dataclasses.dataclass(frozen=True)
+class _Counts:
+    """Calls of a cluster in this process, and the runs of those of its engines that could be loaded, by number."""
+
+    calls: int
+    runs: Mapping[int, int]
+
+
+_NONE = _Counts(0, {})
+
+
+def _counts() -> dict[tuple[str, ...], _Counts]:
+    """By the cluster's name and the hashes of its engines: models that were loaded before may share the name."""
+    result = {}
     for item in runtime.runtime_stats()["clusters"]:
-        runs, never = result.get(item["cluster"], _NONE)
-        never += sum(number for reason, number in item["fallbacks"].items() if reason in _FOR_GOOD)
-        result[item["cluster"]] = (runs + item["engine_runs"], never)
+        runs = {engine["index"]: engine["runs"] for engine in item["engines"] if not engine["load_refusal"]}
+        key = (item["cluster"], *(engine["hash"] for engine in item["engines"]))
+        result[key] = _Counts(item["calls"], runs)
     return result
+
+
+def _which(engine: _Engine) -> str:
+    name, index = engine
+    return f"the engine of {name}" if index is None else f"engine {index} of {name}, which its first call prepares"
+
+
+def _edges(ops: Iterable[Sequence[bytes]]) -> list[int]:
+    """Sizes at the ends of the ranges that engines take, and just beyond, where other engines are behind them."""
+    found: set[int] = set()
+    for data in (data for engines in ops if len(engines) > 1 for data in engines):
+        with contextlib.suppress(EngineFormatError):  # the runtime refuses it too
+            for symbol in read_engine(data).signature.symbols:
+                if symbol.max is not None:
+                    found.update((symbol.min - 1, symbol.min, symbol.max, symbol.max + 1))
+    return sorted(size for size in found if size > 0)
+
+
+def _sizes_at(edges: Sequence[int], specs: Sequence[InputSpec]) -> list[dict[int, int]]:
+    """Sizes of the unknown axes, some of them at the edges, the smallest first; none that might be too much work."""
+    axes = sorted({axis for spec in specs for axis, dim in enumerate(spec.shape or ()) if dim is None})
+    usual = [1 if axis == 0 else inputs_lib.OTHER_SIZES[0] for axis in axes]
+    grids = ((*edges, size) for size in usual) if edges else ()
+    every = {sizes for sizes in itertools.product(*grids) if sizes and math.prod(sizes) <= _MOST}
+    return [dict(zip(axes, sizes, strict=True)) for sizes in sorted(every, key=lambda item: (math.prod(item), item))][
+        :_TRIES
+    ]
+
+
+def _uniform(array: np.ndarray) -> np.ndarray:
+    return np.full_like(array, array.reshape(-1)[0]) if array.size else array
 
 
 def _fallbacks() -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -10,15 +12,24 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import absltest, parameterized
 from google.protobuf import text_format
+from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 import tf_blade
+from tests.folders import class_folder
 from tests.isa import runnable_levels
 from tests.saved_model import models, workshop
 from tf_blade import runtime
+from tf_blade.engines.format import EngineFile, read_engine, write_engine
+from tf_blade.engines.plan import PLAN_DATA_SECTION, PlanSection, PlanTensor, write_plan
+from tf_blade.engines.signature import EngineInput, EngineSignature
 from tf_blade.errors import EnvironmentError_, InvalidInputError, TfBladeError
+from tf_blade.report.report import Report
 from tf_blade.saved_model import warmup
+from tf_blade.saved_model.plan_stand_ins import stood_in, with_stand_ins
+from tf_blade.saved_model.portable import engine_attributes
+from tf_blade.warmup import make_warmup
 
 v1 = tf.compat.v1
 _QUICK: dict[str, Any] = {**workshop.EAGER, "backends": ("no_engine",), "verify": False}
@@ -270,6 +281,144 @@ class WarmupTest(parameterized.TestCase):
         ):
             optimize({"x": [256], "n": [1]})
         self.assertEqual(before, workshop.digest(self.target))
+
+
+class _Rows(tf.Module):
+    """A batch of rows, whose length is free too, and weights to prepare."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = tf.Variable(np.random.default_rng(1).standard_normal((16, 32)).astype(np.float32))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, 16], name="x")])
+    def serve(self, x: Any) -> Any:
+        return {"y": tf.nn.softmax(tf.tanh(tf.matmul(x, self.w)) * 2.0)}
+
+
+class PlansTest(absltest.TestCase):
+    """A plan before DISC's engine: after the warmup file neither prepares anything on the request path, on a machine
+    that refuses the plan, nor on one that runs it.
+    """
+
+    folder: Path
+    report: Report
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.folder = class_folder(cls)
+        model = _Rows()
+        tf.saved_model.save(model, str(cls.folder / "src"), signatures=model.serve)
+        cls.report = tf_blade.optimize_saved_model(
+            cls.folder / "src",
+            cls.folder / "dst",
+            backends=("tensorrt", "disc"),
+            tensorrt_targets=("8.9",),
+            tensorrt_ranges=("x[0]=2:3:9", "x[1]=20:24:40"),
+            isas=runnable_levels()[-1:],
+            verify=False,
+            **workshop.EAGER,
+        )
+
+    def check(self, folder: Path, engines: int, loaded: int) -> None:
+        """Replays the file as a server does, and then calls sizes that it does not have.
+
+        Args:
+            folder: the model.
+            engines: number of engines that its op has.
+            loaded: number of those that this machine loads, the last ones.
+        """
+        served, original = _Served(folder), _Served(self.folder / "src")
+        runtime.reset_runtime_stats()
+        for signature, inputs in _read(folder):
+            np.testing.assert_allclose(
+                served.run(signature, inputs)["y"], original.run(signature, inputs)["y"], rtol=1e-4, atol=1e-6
+            )
+        before = self.engines()
+        self.assertLen(before, engines)
+        for runs, refused in before[engines - loaded :]:
+            self.assertGreater(runs, 0)
+            self.assertEqual("", refused)
+        inits = self.inits()
+        # Inside of all ranges, outside of the batches', of the lengths', of both.
+        for batch, length in ((5, 30), (10, 30), (5, 41), (1, 7), (100, 90), (0, 3), (2, 600)):
+            x = np.random.default_rng(batch).standard_normal((batch, length, 16)).astype(np.float32)
+            found, expected = (model.run("serving_default", {"x": x})["y"] for model in (served, original))
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+        self.assertEqual(inits, self.inits(), "weights were prepared on the request path")
+        after = self.engines()
+        for (runs, _), (more, _) in zip(before[engines - loaded :], after[engines - loaded :], strict=True):
+            self.assertGreater(more, runs)
+        (cluster,) = (item for item in tf_blade.runtime_stats()["clusters"] if item["calls"])
+        self.assertEqual({}, cluster["fallbacks"])
+
+    def engines(self) -> list[tuple[int, str]]:
+        (cluster,) = (item for item in tf_blade.runtime_stats()["clusters"] if item["calls"])
+        return [(engine["runs"], engine["load_refusal"]) for engine in cluster["engines"]]
+
+    def inits(self) -> list[int]:
+        (cluster,) = (item for item in tf_blade.runtime_stats()["clusters"] if item["calls"])
+        return [engine["inits"] for engine in cluster["engines"]]
+
+    def test_where_the_plan_is_refused(self) -> None:
+        self.check(self.folder / "dst", engines=2, loaded=1 if runtime.lacks_backend("tensorrt") else 2)
+
+    def test_where_the_plan_runs(self) -> None:
+        with with_stand_ins(self.folder / "dst") as folder:
+            self.assertNotEqual(folder, self.folder / "dst")
+            self.check(folder, engines=2, loaded=2)
+
+    def test_records(self) -> None:
+        """The usual ones, one in the plan's sizes, and one outside: here the usual ones are that."""
+        self.assertEqual([], [note for note in self.report.notes if "warmup" in note])
+        shapes = [inputs["x"].shape for _, inputs in _read(self.folder / "dst")]
+        inside = [2 <= batch <= 9 and 20 <= length <= 40 for batch, length, _ in shapes]
+        self.assertEqual([(1, 16, 16), (8, 16, 16)], shapes[:2])
+        self.assertEqual([False, False, True], inside)
+
+    def test_default_ranges_are_left_by_a_small_record(self) -> None:
+        """Here the usual ones are inside of the plan's sizes. What is outside is one value, said once."""
+        target = self.folder / "wide"
+        shutil.copytree(self.folder / "dst", target)
+        path = target / "saved_model.pb"
+        message = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+        for attribute in engine_attributes(message):
+            plan = read_engine(attribute.list.s[0])
+            (number,) = (i for i, item in enumerate(plan.signature.inputs) if item.kind == "data")
+            x, y = PlanTensor("x", number, 1, 3), PlanTensor("y", 0, 1, 3)
+            ranges = ((((1, 8, 64), (1, 64, 128), (16, 16, 16)),), (((1, 8, 64), (129, 256, 512), (16, 16, 16)),))
+            section = PlanSection("tensorrt_rtx", len(plan.signature.inputs), 1, (x,), (y,), ranges)
+            wide = dataclasses.replace(plan, sections={PLAN_DATA_SECTION: write_plan(section)})
+            attribute.list.s[0] = write_engine(wide)
+        path.write_bytes(message.SerializeToString(deterministic=True))
+        made = make_warmup(warmup.prediction_logs(), target, batch_sizes=(1, 8))
+        self.assertEqual((), made.notes)
+        warmup.write_warmup(target, made.records)
+        self.assertEqual([(1, 16, 16), (8, 16, 16), (65, 1, 16)], [inputs["x"].shape for _, inputs in _read(target)])
+        self.assertLess(len(made.records[2]), 200)
+        with with_stand_ins(target) as folder:
+            self.check(folder, engines=2, loaded=2)
+        sample = np.random.default_rng(3).standard_normal((3, 24, 16)).astype(np.float32)
+        samples = {"serving_default": [{"x": sample}]}
+        made = make_warmup(warmup.prediction_logs(), target, batch_sizes=(1, 8), samples=samples)
+        warmup.write_warmup(target, made.records)
+        arrays = [inputs["x"] for _, inputs in _read(target)]
+        self.assertEqual([(1, 24, 16), (8, 24, 16), (65, 24, 16)], [item.shape for item in arrays])
+        np.testing.assert_array_equal(sample[np.arange(65) % 3], arrays[2])
+
+    def test_a_plan_of_all_sizes_leaves_nothing_for_others(self) -> None:
+        """One without unknown sizes takes every call."""
+        signature = EngineSignature((), (EngineInput("x", 1, ((("const", 4),),)),), ())
+        disc = EngineFile("disc", "1", signature, bytes(32), {})
+        tensors = (PlanTensor("x", 0, 1, 1),), ()
+        section = PlanSection("tensorrt", 1, 0, *tensors, ((((4, 4, 4),),),))
+        plan = dataclasses.replace(disc, backend="tensorrt", sections={PLAN_DATA_SECTION: write_plan(section)})
+        files = [write_engine(plan), write_engine(disc)]
+        self.assertEqual([files[1]], stood_in(files))
+        self.assertEqual([files[0]], stood_in(files[:1]))
+        self.assertEqual([b"none", files[1]], stood_in([b"none", files[1]]))
+        damaged = write_engine(dataclasses.replace(plan, sections={PLAN_DATA_SECTION: b"cut"}))
+        self.assertEqual([damaged, files[1]], stood_in([damaged, files[1]]))
 
 
 class ServingFilesTest(absltest.TestCase):

@@ -45,10 +45,10 @@ def engine_reports(model: SavedModel) -> Iterator[EngineOpReport]:
         yield _report(model, function, node, found)
 
 
-def signature_clusters(model: SavedModel, signature: str) -> set[str]:
-    """Names of the clusters whose engines a call of a signature may run."""
+def signature_engines(model: SavedModel, signature: str) -> dict[str, tuple[bytes, ...]]:
+    """The engines that a call of a signature may run, by cluster."""
     found = (engine_node(node) for node in signature_nodes(model, signature))
-    return {item.cluster for item in found if item is not None}
+    return {item.cluster: item.engines for item in found if item is not None}
 
 
 def _report(model: SavedModel, function: str, node: str, found: EngineNode) -> EngineOpReport:

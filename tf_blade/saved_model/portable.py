@@ -13,7 +13,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator
 
+from tensorflow.core.framework.attr_value_pb2 import AttrValue
 from tensorflow.core.framework.node_def_pb2 import NodeDef
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from tf_blade.errors import TfBladeError
 from tf_blade.graph.graphdef import GraphDef
@@ -39,6 +41,15 @@ def engines_attribute(node: NodeDef) -> str | None:
     if node.op == ENGINE_OP:
         return "engines"
     return PORTABLE_ENGINES if node.op == CALL_OP and PORTABLE_ENGINES in node.attr else None
+
+
+def engine_attributes(message: SavedModel) -> Iterator[AttrValue]:
+    """The attributes of a SavedModel's message that hold engines."""
+    for meta_graph in message.meta_graphs:
+        for node in (node for body in _bodies(meta_graph.graph_def) for node in body):
+            name = engines_attribute(node)
+            if name is not None:
+                yield node.attr[name]
 
 
 def engine_node(node: NodeDef) -> EngineNode | None:

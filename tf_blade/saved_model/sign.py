@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from tensorflow.core.framework.attr_value_pb2 import AttrValue
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tf_blade.engines.signing import key_name, read_private_key, sign_engine
@@ -15,7 +14,7 @@ from tf_blade.errors import EngineFormatError, LosslessCheckError, SigningError
 from tf_blade.report import text
 from tf_blade.saved_model.files import check_target, target_folder
 from tf_blade.saved_model.model import SavedModel, read_saved_model
-from tf_blade.saved_model.portable import engines_attribute
+from tf_blade.saved_model.portable import engine_attributes
 from tf_blade.saved_model.writer import write_saved_model
 
 
@@ -84,18 +83,8 @@ def sign_saved_model(src: str | Path, dst: str | Path, *, key: str | Path, overw
 
 
 def _exchange(message: saved_model_pb2.SavedModel, exchange: Callable[[bytes], bytes]) -> None:
-    for attribute in _attributes(message):
+    for attribute in engine_attributes(message):
         attribute.list.s[:] = [exchange(data) for data in attribute.list.s]
-
-
-def _attributes(message: saved_model_pb2.SavedModel) -> Iterator[AttrValue]:
-    """The attributes that hold engines."""
-    for meta_graph in message.meta_graphs:
-        bodies = [meta_graph.graph_def.node, *(item.node_def for item in meta_graph.graph_def.library.function)]
-        for node in (node for body in bodies for node in body):
-            name = engines_attribute(node)
-            if name is not None:
-                yield node.attr[name]
 
 
 def _check(original: SavedModel, written: SavedModel, unsigned: dict[bytes, bytes]) -> None:

@@ -35,6 +35,7 @@ MISSING = (
 )
 # Signatures that a Predict request may name.
 _METHODS = frozenset(f"tensorflow/serving/{name}" for name in ("predict", "classify", "regress"))
+_MANY = 64
 _UNFIT = frozenset({DType.INVALID, DType.RESOURCE, DType.VARIANT})
 # They take resources too, but those of one call.
 _OF_ONE_CALL = ("Stack", "TensorArray")
@@ -107,9 +108,19 @@ def encode(logs: Any, signature: str, inputs: Mapping[str, np.ndarray], specs: S
     for name, value in inputs.items():
         array = np.asarray(value)
         dtype = tf.string if dtypes[name].kind == "O" else tf.dtypes.as_dtype(dtypes[name])
-        request.inputs[name].CopyFrom(tf.make_tensor_proto(array, dtype=dtype, shape=array.shape))
+        # A single value stands for as many as the shape says.
+        content = array.reshape(-1)[0] if _is_one_value(array) else array
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(content, dtype=dtype, shape=array.shape))
     result: bytes = record.SerializeToString(deterministic=True)
     return result
+
+
+def _is_one_value(array: np.ndarray) -> bool:
+    """Whether all elements are the same bits, and so many that it is worth a shorter record."""
+    if array.dtype.kind not in "fiub" or array.size < _MANY:
+        return False
+    data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).reshape(array.size, -1)
+    return bool((data == data[0]).all())
 
 
 def write_warmup(folder: Path, records: Iterable[bytes]) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tf_blade import engine_calls, observe, runtime
 from tf_blade import inputs as inputs_lib
-from tf_blade import observe, runtime
 from tf_blade.compare import check_rtol, relative_error, tolerance
 from tf_blade.engine_calls import EngineCalls
 from tf_blade.errors import InvalidInputError
@@ -65,6 +65,8 @@ class Verification:
         engine_runs: those of them that an engine served.
         fallbacks: the others, by reason.
         unserved: the clusters all of whose calls fell back.
+        backends: for each backend that the called clusters have engines of, the calls that these served.
+        idle: those of these backends whose engines served no call, with why they refused to.
         require_engines: whether `ok` asks for engines too: that some were called, and that none is unserved.
     """
 
@@ -75,6 +77,8 @@ class Verification:
     fallbacks: Mapping[str, int] = dataclasses.field(default_factory=dict)
     unserved: tuple[str, ...] = ()
     require_engines: bool = False
+    backends: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    idle: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -110,6 +114,8 @@ class Verification:
                 "engine_runs": self.engine_runs,
                 "fallbacks": dict(self.fallbacks),
                 "unserved": list(self.unserved),
+                "backends": dict(self.backends),
+                "idle": {name: list(why) for name, why in self.idle.items()},
             },
             "errors": errors,
         }
@@ -130,7 +136,7 @@ class Verification:
         ]
         lines = text.table(("signature", "output", "", "largest error", "at", ""), rows, right=(3,))
         lines += [f"{name} was not compared: {reason}" for name, reason in self.inconclusive.items()]
-        lines += EngineCalls(self.calls, self.engine_runs, self.fallbacks).lines()
+        lines += engine_calls.lines(self.calls, self.engine_runs, self.fallbacks, self.backends, self.idle)
         if self.lacks_engines:
             named = f"engines served no call of {', '.join(self.unserved)}"
             lines.append(f"WRONG: engines are required, and {named if self.calls else 'no engine op was called'}")
@@ -199,6 +205,8 @@ def verify_saved_model(
         fallbacks=served.fallbacks,
         unserved=served.unserved(),
         require_engines=require_engines,
+        backends=served.backends(),
+        idle=served.idle(),
     )
     _log.info("%d outputs compared, largest error %.1e", len(errors), result.max_error)
     return result

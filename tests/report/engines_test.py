@@ -110,7 +110,7 @@ class EngineFileTest(absltest.TestCase):
     def test_a_plan(self) -> None:
         """Its sizes, and why an op library that was not built for it refuses it."""
         tensors = [PlanTensor("x", 0, 1, 2), PlanTensor("w", 1, 1, 1)]
-        profiles = [(((1, 4, 8), (64, 64, 64)), ((5, 5, 5),)), (((9, 16, 32), (64, 64, 64)), ((5, 5, 5),))]
+        profiles = [(((1, 4, 8), (64, 64, 64)), ((5, 5, 5),)), (((9, 32, 32), (64, 64, 64)), ((5, 5, 5),))]
         section = PlanSection("tensorrt", 2, 1, tuple(tensors), (PlanTensor("y", 0, 1, 2),), tuple(profiles))
         file = dataclasses.replace(
             example.EXAMPLE,
@@ -118,9 +118,9 @@ class EngineFileTest(absltest.TestCase):
             sections={PLAN_SECTION: b"plan", PLAN_DATA_SECTION: write_plan(section)},
         )
         report = engine_file_report(write_engine(file))
-        self.assertEqual(["x[1..8, 64]", "x[9..32, 64]"], report.profiles)
+        self.assertEqual(["x[1:4:8, 64]", "x[9:32, 64]"], report.profiles)
         shown = "\n".join(engine_op_lines(EngineOpReport("c", "f", "n", "b", 0, {}, [report])))
-        self.assertIn("    profile  x[1..8, 64]\n    profile  x[9..32, 64]\n", shown)
+        self.assertIn("    profile  x[1:4:8, 64]\n    profile  x[9:32, 64]\n", shown)
         self.assertEqual(runtime.lacks_backend("tensorrt"), NOT_BUILT_FOR_TENSORRT in shown)
         self.assertTrue(runtime.lacks_backend("magic"))
         self.assertFalse(runtime.lacks_backend("disc"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tensorflow.core.protobuf import saved_model_pb2
 
 import tf_blade
+from tests.isa import runnable_levels
 from tests.saved_model import models, workshop
 from tf_blade import runtime
 from tf_blade.backends import registry
@@ -30,6 +32,7 @@ from tf_blade.saved_model.portable import engines_attribute
 from tf_blade.settings import Settings
 from tf_blade.stages import BuiltEngine, ClusterGraph
 from tf_blade.symbolic import DimProgram
+from tf_blade.verify import verify_saved_model
 
 _KEY = Ed25519PrivateKey.from_private_bytes(bytes([9]) * 32)
 _NARROW = (2, 3)  # batches that the first engines take
@@ -140,6 +143,26 @@ class SignaturesTest(absltest.TestCase):
         report = tf_blade.optimize_saved_model(folder / "src", folder / "dst", backends=backends, **options)
         ops = tf_blade.inspect_saved_model(folder / "dst").engine_ops
         return report, [[engine.backend for engine in item.engines] for item in ops]
+
+    def test_backends_that_served_no_call_are_told(self) -> None:
+        """That the next engine in line is right says nothing about the first."""
+        folder = Path(self.create_tempdir().full_path)
+        models.shared(folder / "src")
+        options: dict[str, Any] = {"warmup": False, "verify": False, "isas": runnable_levels()[-1:], **workshop.EAGER}
+        tf_blade.optimize_saved_model(folder / "src", folder / "dst", backends=("one", "disc"), **options)
+        found = verify_saved_model(folder / "src", folder / "dst", require_engines=True)
+        self.assertTrue(found.ok, found.to_text())
+        count = found.calls
+        self.assertEqual({"one": 0, "disc": count}, found.backends)
+        first, second = found.to_text().splitlines()[-2:]
+        self.assertEqual(f"engines served {count} of {count} calls of engine ops (one 0, disc {count})", first)
+        self.assertRegex(second, r"^no engine of one served a call; backend: .+")
+        ops = json.loads(found.to_json())["engine_ops"]
+        self.assertEqual(found.backends, ops["backends"])
+        self.assertEqual(["one"], list(ops["idle"]))
+        # Engines of other models are in this process too.
+        plain = verify_saved_model(folder / "src", folder / "src")
+        self.assertEqual(({}, {}), (plain.backends, plain.idle))
 
     def test_one_that_gives_another_type_is_left_out(self) -> None:
         report, backends = self.optimize("one", "other", "same")

@@ -101,7 +101,7 @@ class NearestTest(parameterized.TestCase):
             warmup=False,
         )
         (cluster,) = report.clusters
-        self.assertIn("[2, 1000..2048, 3, 1]", cluster.details["profiles"])
+        self.assertIn("[2, 1000:2048, 3, 1]", cluster.details["profiles"])
         self.assertIn(
             f"the range of image[1] ends earlier in {cluster.name}: tensorrt computes what TensorFlow does for sizes up"
             " to 2048 there",

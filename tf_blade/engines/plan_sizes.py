@@ -48,13 +48,21 @@ def read_plan_sizes(data: bytes) -> PlanSizes:
 
 
 def profile_text(sizes: PlanSizes, profile: tuple[tuple[Range, ...], ...]) -> str:
-    """One of the profiles: `x[1..8, 4..64, 8], y[1..8]`; inputs of which each size is fixed are left out."""
+    """One of the profiles, each size as ranges are given: `x[1:4:8, 4:64, 8]` is tuned for 4, 64 and 8.
+
+    Inputs each of whose sizes is fixed are left out.
+    """
     shown = []
     for tensor, ranges in zip(sizes.inputs, profile, strict=True):
         if any(least != largest for least, _, largest in ranges):
-            dims = ", ".join(str(least) if least == largest else f"{least}..{largest}" for least, _, largest in ranges)
-            shown.append(f"{tensor.name}[{dims}]")
+            shown.append(f"{tensor.name}[{', '.join(_range_text(*item) for item in ranges)}]")
     return ", ".join(shown) or "fixed sizes"
+
+
+def _range_text(least: int, typical: int, largest: int) -> str:
+    if least == largest:
+        return str(least)
+    return f"{least}:{largest}" if typical == largest else f"{least}:{typical}:{largest}"
 
 
 class _Reader:

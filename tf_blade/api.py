@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tf_blade.progress import Progress
 from tf_blade.report.report import Report
 from tf_blade.saved_model.graph_def import edited_graph_def, model_of_graph_def
 from tf_blade.settings import Settings
+from tf_blade.settings_check import unknown_option
 
 
 def optimize_saved_model(
@@ -34,8 +36,8 @@ def optimize_saved_model(
         **options: fields of `Settings`: backends, signatures, strict, verify, overwrite, …
 
     Raises:
-        TfBladeError: a subclass says what is wrong; nothing was written.
-        TypeError: an option does not exist.
+        TfBladeError: a subclass says what is wrong; nothing was written. `InvalidInputError`: an option does not exist,
+            or its value is not allowed.
     """
     return optimize(Path(src), Path(dst), _settings(options), sample_inputs=sample_inputs, progress=progress)
 
@@ -70,12 +72,14 @@ def inspect_saved_model(path: str | Path, **options: Any) -> Inspection:
 
     Raises:
         InvalidSavedModelError: it cannot be read.
-        TypeError: an option does not exist.
+        InvalidInputError: an option does not exist, or its value is not allowed.
     """
     return inspect(Path(path), _settings(options))
 
 
 def _settings(options: Mapping[str, Any]) -> Settings:
-    """Lists are taken where Settings has tuples."""
-    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
-    return Settings(**values)
+    known = [field.name for field in dataclasses.fields(Settings)]
+    for name in options:
+        if name not in known:
+            raise unknown_option(name, known)
+    return Settings(**options)

@@ -18,7 +18,7 @@ import tensorflow as tf
 from tf_blade import inputs as inputs_lib
 from tf_blade.engine_calls import EngineCalls
 from tf_blade.errors import InvalidInputError, InvalidSavedModelError, TfBladeError
-from tf_blade.loaded import LoadedModel, chosen_signatures, first_line
+from tf_blade.loaded import LoadedModel, check_names, chosen_signatures, first_line
 from tf_blade.report import text
 from tf_blade.threads import session_config
 
@@ -116,12 +116,13 @@ def bench_saved_model(
 
     Raises:
         InvalidSavedModelError: a model cannot be loaded.
-        InvalidInputError: the original takes no random inputs, or not the given ones.
+        InvalidInputError: the original takes no random inputs, or not the given ones; `signatures` is one string.
         UnknownSignatureError: a named signature does not exist.
         TfBladeError: `seconds` is no length of time.
     """
     if not 0.0 <= seconds < math.inf:
         raise TfBladeError(f"seconds is {seconds}; give a finite number, 0 or larger")
+    check_names(signatures)
     original, optimized = LoadedModel(src), LoadedModel(dst)
     given = original.samples(sample_inputs)
     sessions = (_Session(original), _Session(optimized)) if through_session else None

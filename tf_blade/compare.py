@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
+from typing import Any
 
 import numpy as np
 
-from tf_blade.errors import TfBladeError
+from tf_blade.errors import InvalidInputError
 
 # Float types of half width: a few units in the last place.
 _PRECISION = {"float16": 4e-3, "bfloat16": 3e-2}
 
 
-def check_rtol(rtol: float) -> None:
+def check_rtol(rtol: Any) -> None:
     """Refuses a tolerance with which nothing or everything would be wrong.
 
     Raises:
-        TfBladeError: it is none.
+        InvalidInputError: it is none.
     """
-    if not 0.0 <= rtol < math.inf:
-        raise TfBladeError(f"rtol (--rtol) is {rtol}; give a finite number, 0 or larger")
+    if not isinstance(rtol, Real) or not 0.0 <= float(rtol) < math.inf:
+        raise InvalidInputError(f"rtol (--rtol) is {rtol!r}; give a finite number, 0 or larger")
 
 
 def relative_error(expected: np.ndarray, found: np.ndarray) -> float:

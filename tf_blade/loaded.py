@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_blade import runtime
-from tf_blade.errors import InvalidSavedModelError, UnknownSignatureError
+from tf_blade.errors import InvalidInputError, InvalidSavedModelError, UnknownSignatureError
 from tf_blade.inputs import InputSpec
 from tf_blade.samples import Arrays, Sample, all_as_arrays, as_arrays
 from tf_blade.saved_model.model import read_saved_model
@@ -91,6 +91,16 @@ def first_line(error: Exception) -> str:
 
 def _dims(shape: Any) -> tuple[int | None, ...] | None:
     return None if shape.rank is None else tuple(shape.as_list())
+
+
+def check_names(names: Sequence[str] | None) -> None:
+    """Refuses one string where several are wanted, whose letters would be taken for names.
+
+    Raises:
+        InvalidInputError: it is one.
+    """
+    if isinstance(names, str):
+        raise InvalidInputError(f"signatures is {names!r}; give a sequence of strings, as {names.split(',')}")
 
 
 def chosen_signatures(model: LoadedModel, names: Sequence[str] | None) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import enum
-import math
 import sys
 import time
 from collections import Counter
@@ -17,7 +16,6 @@ import numpy as np
 from tf_blade import observe, passes, runtime
 from tf_blade.backends import registry
 from tf_blade.backends.disc.examiner import Examiner
-from tf_blade.backends.disc.toolchain import LEVELS
 from tf_blade.bundle import batched, check_bundle, write_bundle
 from tf_blade.clusters.cluster import Clustering, find_clusters
 from tf_blade.clusters.cost import nominal
@@ -25,7 +23,6 @@ from tf_blade.clusters.cut import cut
 from tf_blade.clusters.inside import inside_engines
 from tf_blade.clusters.observed import observed
 from tf_blade.clusters.ranges import GivenRanges, parse_ranges
-from tf_blade.compare import check_rtol
 from tf_blade.engines.several import check_together
 from tf_blade.engines.signing import key_name, read_private_key, sign_engine
 from tf_blade.errors import BuildFailure, StrictModeError, TfBladeError, Unsupported, VerificationError
@@ -61,7 +58,7 @@ from tf_blade.saved_model.portable import check_portable
 from tf_blade.saved_model.selection import Selection, callers, select
 from tf_blade.saved_model.writer import Edit, apply_edit, write_saved_model
 from tf_blade.settings import Settings
-from tf_blade.stages import Backend, BuiltEngine, Cluster, ClusterGraph, Verdict
+from tf_blade.stages import Backend, BuiltEngine, ChecksSettings, Cluster, ClusterGraph, Verdict
 from tf_blade.support.examine import examine
 
 Samples = Mapping[str, Sequence[Mapping[str, np.ndarray]]]
@@ -173,13 +170,6 @@ def check_settings(settings: Settings) -> None:
     if not settings.backends:
         raise TfBladeError(f"backends (--backends) is empty; there are: {', '.join(registry.available())}")
     registry.get_backends(settings.backends)
-    unknown = [name for name in settings.isas if name not in LEVELS]
-    if unknown or not settings.isas:
-        wrong = f"no such instruction set level: {unknown[0]!r}" if unknown else "isas (--isas) is empty"
-        raise TfBladeError(f"{wrong}; there are: {', '.join(LEVELS)}")
-    check_rtol(settings.rtol)
-    if math.isnan(settings.min_cluster_gain_us):
-        raise TfBladeError("min_cluster_gain_us (--min-cluster-gain-us) is no number of microseconds")
     parse_ranges(settings.tensorrt_ranges)
     check_bundle(settings)
     if settings.sign_key:
@@ -264,11 +254,15 @@ class _Run:
 
         Raises:
             EnvironmentError_: none is left.
+            InvalidInputError: one cannot build what the settings ask for.
         """
         self.backends, missing = registry.usable(self.settings.backends)
         for name, reason in missing.items():
             self.report.notes.append(f"the backend {name} was left out: {reason}")
             _log.warning("tf_blade: %s", self.report.notes[-1])
+        for backend in self.backends:
+            if isinstance(backend, ChecksSettings):
+                backend.check(self.settings)
 
     def read(self, model: SavedModel, selection: Selection) -> Bodies:
         self.choose_backends()

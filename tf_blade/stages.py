@@ -122,3 +122,16 @@ class MayBeMissing(Protocol):
     def missing(self) -> str:
         """Why the backend can build nothing here, and what to install; "" when it can."""
         ...
+
+
+@runtime_checkable
+class ChecksSettings(Protocol):
+    """A backend that knows of settings what only the installed version of something tells."""
+
+    def check(self, settings: Settings) -> None:
+        """Refuses settings that nothing could be built with.
+
+        Raises:
+            InvalidInputError: says which, and what is allowed.
+        """
+        ...

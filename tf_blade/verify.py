@@ -17,7 +17,7 @@ from tf_blade import inputs as inputs_lib
 from tf_blade.compare import check_rtol, relative_error, tolerance
 from tf_blade.engine_calls import EngineCalls
 from tf_blade.errors import InvalidInputError
-from tf_blade.loaded import LoadedModel, chosen_signatures, first_line
+from tf_blade.loaded import LoadedModel, check_names, chosen_signatures, first_line
 from tf_blade.report import text
 from tf_blade.saved_model.model import read_saved_model
 from tf_blade.saved_model.portable import is_portable
@@ -172,11 +172,11 @@ def verify_saved_model(
 
     Raises:
         InvalidSavedModelError: one of the models cannot be loaded.
-        InvalidInputError: the original does not take a sample input.
+        InvalidInputError: the original does not take a sample input, `rtol` is no tolerance, or `signatures` a string.
         UnknownSignatureError: a named signature does not exist, or the optimized model lacks one.
-        TfBladeError: `rtol` is no tolerance.
     """
     check_rtol(rtol)
+    check_names(signatures)
     original, optimized = LoadedModel(src), LoadedModel(dst)
     given = original.samples(sample_inputs)
     before = EngineCalls.so_far()

@@ -185,14 +185,30 @@ CASES: dict[str, Case] = {
     "no backend": Case("optimize {src} {dst} --backends=", r"\(--backends\) is empty; there are: .*disc"),
     "no instruction set": Case("optimize {src} {dst} --isas=", r"\(--isas\) is empty; there are: x86-64-v3, "),
     "unknown instruction set": Case(
-        "optimize {src} {dst} --isas=avx", "no such instruction set level: 'avx'; there are: "
+        "optimize {src} {dst} --isas=avx", r"\(--isas\) names 'avx'; there are: x86-64-v3, x86-64-v4"
     ),
     "no batch size": Case(
         "optimize {src} {dst} --batch-sizes=0", r"\(--batch-sizes\) must be numbers from 1 to .* are 0"
     ),
     "batch sizes of no machine": Case("optimize {src} {dst} --batch-sizes=1,99999999999", "given are 1, 99999999999"),
     "tolerance below zero": Case("optimize {src} {dst} --rtol=-1", r"\(--rtol\) is -1.0; give a finite number"),
-    "no number of microseconds": Case("optimize {src} {dst} --min-cluster-gain-us=nan", "no number of microseconds"),
+    "no number of microseconds": Case(
+        "optimize {src} {dst} --min-cluster-gain-us=nan", r"gain-us\) is nan; give a number"
+    ),
+    "fewer than no nodes": Case(
+        "optimize {src} {dst} --min-cluster-nodes=-1", "is -1; give a whole number, 0 or larger"
+    ),
+    "unknown precision": Case(
+        "optimize {src} {dst} --tensorrt-precision=fp8",
+        r"precision \(--tensorrt-precision\) names 'fp8'; there are: fp32, tf32, fp16, bf16",
+    ),
+    "no compute capability": Case(
+        "optimize {src} {dst} --tensorrt-targets=8.9,sm_89",
+        r"\(--tensorrt-targets\) names 'sm_89', which is no compute capability; write it like 8.9",
+    ),
+    "no time to build": Case(
+        "optimize {src} {dst} --tensorrt-seconds=0", r"seconds\) is 0.0; give a number, larger than 0"
+    ),
     "dumps where a file is": Case(
         "optimize {src} {dst} --dump-after=read --dump-dir={dir}/file",
         r"dumps cannot be written to .*file \(--dump-dir\): File exists",

@@ -88,10 +88,6 @@ class SourceTest(parameterized.TestCase):
         with self.assertRaisesRegex(errors.TfBladeError, words):
             tf_blade.optimize_saved_model(folder / "src", folder / "dst", **options)
 
-    def test_option_that_does_not_exist(self) -> None:
-        with self.assertRaises(TypeError):
-            tf_blade.optimize_saved_model("src", "dst", speed="high")
-
 
 class TargetTest(parameterized.TestCase):
     def setUp(self) -> None:

@@ -17,7 +17,7 @@ import tf_blade
 from tests.cli import kit
 from tests.saved_model import workshop
 from tf_blade.backends.tensorrt import library, process
-from tf_blade.errors import EnvironmentError_
+from tf_blade.errors import EnvironmentError_, InvalidInputError
 from tf_blade.report.report import Report
 
 
@@ -137,10 +137,14 @@ class RobustnessTest(parameterized.TestCase):
         report = self.optimize("tensorrt", tensorrt_memory_mb=700)
         self.assertRegex(self.failure(report), "ran out of memory")
 
-    def test_a_target_that_is_none(self) -> None:
-        report = self.optimize("tensorrt", tensorrt_targets=("8.95",))
-        self.assertRegex(self.failure(report), "'8.95' is no compute capability")
-        self.assertEqual(0, report.totals.engines)
+    @parameterized.parameters("9.9", "9.0")
+    def test_a_target_that_tensorrt_does_not_build_for(self, target: str) -> None:
+        """An error at once, and not clusters without plans."""
+        before = workshop.digest(self.folder)
+        why = rf"names {target}; the installed tensorrt_rtx [\d.]+ builds for: .*8\.6, 8\.9, 12\.0"
+        with self.assertRaisesRegex(InvalidInputError, why):
+            self.optimize("tensorrt", "disc", tensorrt_targets=("8.9", target))
+        self.assertEqual(before, workshop.digest(self.folder))
 
 
 if __name__ == "__main__":

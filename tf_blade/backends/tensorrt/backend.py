@@ -14,11 +14,9 @@ import sympy
 from tf_blade import symbolic
 from tf_blade.backends.disc.examiner import Examiner
 from tf_blade.backends.tensorrt import library, process
-from tf_blade.backends.tensorrt.builder import PlanOptions
+from tf_blade.backends.tensorrt.builder import PlanOptions, known_capabilities
 from tf_blade.backends.tensorrt.convert import Converter, type_of
 from tf_blade.backends.tensorrt.library import Library
-from tf_blade.backends.tensorrt.precision import PRECISIONS
-from tf_blade.backends.tensorrt.weights import INPUTS, REFIT
 from tf_blade.engines.format import EngineFile, write_engine
 from tf_blade.engines.plan import (
     PLAN_DATA_SECTION,
@@ -30,7 +28,7 @@ from tf_blade.engines.plan import (
 )
 from tf_blade.engines.plan_sizes import PlanSizes, profile_text
 from tf_blade.engines.signature import UNKNOWN, EngineInput, EngineOutput, EngineSignature, SymbolInfo
-from tf_blade.errors import BuildFailure, EnvironmentError_, Unsupported
+from tf_blade.errors import BuildFailure, EnvironmentError_, InvalidInputError, Unsupported
 from tf_blade.graph.graph import Graph, Node
 from tf_blade.graph.printer import print_graph
 from tf_blade.settings import Settings
@@ -57,6 +55,23 @@ class TensorrtBackend:
         except Unsupported as error:
             return error.reason
         return ""
+
+    def check(self, settings: Settings) -> None:
+        """Refuses targets that the installed version does not know.
+
+        Raises:
+            InvalidInputError: names one, and those there are.
+            Unsupported: there is no TensorRT.
+        """
+        found = self._ready().library
+        known = known_capabilities(found)
+        for item in settings.tensorrt_targets if known else ():
+            if _capability(item) not in known:
+                there = ", ".join(f"{number // 10}.{number % 10}" for number in known)
+                raise InvalidInputError(
+                    f"tensorrt_targets (--tensorrt-targets) names {item};"
+                    f" the installed {found.flavor} {found.version} builds for: {there}"
+                )
 
     def examine(self, node: Node) -> Dim:
         """Estimated FLOPs of a node that TensorRT can take.
@@ -168,10 +183,6 @@ def _tensor(item: dict[str, Any]) -> PlanTensor:
 
 
 def _options(found: Library, settings: Settings) -> PlanOptions:
-    if settings.tensorrt_precision not in PRECISIONS:
-        raise Unsupported(f"there is no precision {settings.tensorrt_precision!r}: say {', '.join(PRECISIONS)}")
-    if settings.tensorrt_weights not in (INPUTS, REFIT):
-        raise Unsupported(f"tensorrt_weights={settings.tensorrt_weights!r}: say {INPUTS} or {REFIT}")
     targets = tuple(sorted({_capability(item) for item in settings.tensorrt_targets}))
     return PlanOptions(
         precision=settings.tensorrt_precision,
@@ -185,15 +196,8 @@ def _options(found: Library, settings: Settings) -> PlanOptions:
 
 
 def _capability(text: str) -> int:
-    """89 for "8.9".
-
-    Raises:
-        Unsupported: it is no compute capability.
-    """
-    major, dot, minor = text.partition(".")
-    if not (major.isdigit() and dot and minor.isdigit() and len(minor) == 1):
-        raise Unsupported(f"{text!r} is no compute capability: write it like 8.9")
-    return int(major) * 10 + int(minor)
+    """89 for "8.9"."""
+    return int(text.replace(".", ""))
 
 
 def _hash(graph: Graph, settings: Settings) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tf_blade import symbolic
 from tf_blade.backends.tensorrt.convert import Converted, Converter
+from tf_blade.backends.tensorrt.library import Library
 from tf_blade.backends.tensorrt.precision import PRECISIONS
 from tf_blade.backends.tensorrt.profiles import Profile, Range, describe
 from tf_blade.backends.tensorrt.weights import REFIT
@@ -92,6 +93,12 @@ def _set_flags(converter: Converter, config: Any, options: PlanOptions) -> None:
         config.set_flag(getattr(flags, name))
     if options.hardware_compatible:
         config.hardware_compatibility_level = converter.library.trt.HardwareCompatibilityLevel.AMPERE_PLUS
+
+
+def known_capabilities(library: Library) -> tuple[int, ...]:
+    """The compute capabilities that a version can be told to build for, as 89 for 8.9; empty where it takes none."""
+    names = getattr(getattr(library.trt, "ComputeCapability", None), "__members__", {})
+    return tuple(sorted(int(name[2:]) for name in names if name[:2] == "SM" and name[2:].isdigit()))
 
 
 def _set_targets(converter: Converter, config: Any, options: PlanOptions) -> None:

@@ -31,6 +31,15 @@ class _Model(tf.Module):
         return tf.nn.softmax(tf.tanh(tf.matmul(x, self.w)) * 2.0 + 1.0)
 
 
+_NEITHER = "tensorrt is not installed; tensorrt_rtx is not installed"
+
+
+def _without_tensorrt() -> Any:
+    return mock.patch.object(
+        library, "_MODULES", {library.TENSORRT: ("no_tensorrt",), library.TENSORRT_RTX: ("no_tensorrt_rtx",)}
+    )
+
+
 class RobustnessTest(parameterized.TestCase):
     folder: Path
     module: _Model
@@ -85,8 +94,8 @@ class RobustnessTest(parameterized.TestCase):
 
     def test_no_tensorrt(self) -> None:
         """Who asks for it, and for nothing else, is told what to install."""
-        why = f"tensorrt is not installed; {library.HOW_TO_INSTALL}"
-        with mock.patch.dict(os.environ, {library.FLAVOR_VARIABLE: library.TENSORRT}):
+        why = f"{_NEITHER}; {library.HOW_TO_INSTALL}"
+        with _without_tensorrt():
             self.assertEqual(f"the backend tensorrt cannot be used: {why}", self.refused("tensorrt"))
             found = kit.call("optimize", self.folder / "original", self.folder / "new", "--backends=tensorrt")
             self.assertEqual((1, f"tf-blade: the backend tensorrt cannot be used: {why}\n"), (found.status, found.err))
@@ -94,15 +103,25 @@ class RobustnessTest(parameterized.TestCase):
 
     def test_another_backend_where_there_is_no_tensorrt(self) -> None:
         with (
-            mock.patch.dict(os.environ, {library.FLAVOR_VARIABLE: library.TENSORRT}),
+            _without_tensorrt(),
             self.assertLogs("tf_blade.pipeline", "WARNING") as logs,
         ):
             report = self.optimize("tensorrt", "disc")
         self.assertEqual(["disc"], [item.backend for item in report.clusters])
-        note = f"the backend tensorrt was left out: tensorrt is not installed; {library.HOW_TO_INSTALL}"
+        note = f"the backend tensorrt was left out: {_NEITHER}; {library.HOW_TO_INSTALL}"
         self.assertEqual([note], report.notes)
         self.assertEqual([f"WARNING:tf_blade.pipeline:tf_blade: {note}"], logs.output)
         self.assertNotIn("not installed", "".join(group.reason for group in report.refusal_groups()))
+
+    def test_the_variable_excludes_the_one_that_is_installed(self) -> None:
+        """Nothing is to be installed then."""
+        with mock.patch.dict(os.environ, {library.FLAVOR_VARIABLE: library.TENSORRT}):
+            self.assertEqual(
+                "the backend tensorrt cannot be used: TF_BLADE_TENSORRT=tensorrt asks for tensorrt and excludes"
+                " tensorrt_rtx, which is installed: tensorrt is not installed; unset TF_BLADE_TENSORRT,"
+                " or set it to tensorrt_rtx",
+                self.refused("tensorrt"),
+            )
 
     def test_a_tensorrt_that_is_too_old(self) -> None:
         old = types.ModuleType("tensorrt")
@@ -136,6 +155,12 @@ class RobustnessTest(parameterized.TestCase):
         """The real one, which an address space of this size does not let finish."""
         report = self.optimize("tensorrt", tensorrt_memory_mb=700)
         self.assertRegex(self.failure(report), "ran out of memory")
+
+    def test_refitted_plans_without_a_gpu(self) -> None:
+        with mock.patch.dict(os.environ, CUDA_VISIBLE_DEVICES=""):
+            report = self.optimize("tensorrt", tensorrt_weights="refit")
+        why = r"built only on a machine with a GPU, .*: leave tensorrt_weights .* at its default, inputs, "
+        self.assertRegex(self.failure(report), why)
 
     @parameterized.parameters("9.9", "9.0")
     def test_a_target_that_tensorrt_does_not_build_for(self, target: str) -> None:

@@ -18,7 +18,7 @@ from tf_blade.backends.tensorrt.convert import Converted, Converter
 from tf_blade.backends.tensorrt.library import Library
 from tf_blade.backends.tensorrt.precision import PRECISIONS
 from tf_blade.backends.tensorrt.profiles import Profile, Range, derive, describe
-from tf_blade.backends.tensorrt.weights import REFIT, WeightStore
+from tf_blade.backends.tensorrt.weights import INPUTS, REFIT, WeightStore
 from tf_blade.errors import EnvironmentError_, Unsupported
 from tf_blade.graph.parser import parse_graph
 
@@ -53,6 +53,11 @@ def build(text: str, job: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
     """
     found = library.load()
     options = PlanOptions(**{**job["options"], "compute_capabilities": tuple(job["options"]["compute_capabilities"])})
+    if options.weights_as == REFIT and not library.has_gpu():
+        raise Unsupported(
+            "plans that are refitted with weights are built only on a machine with a GPU, and there is none here:"
+            f" leave tensorrt_weights (--tensorrt-weights) at its default, {INPUTS}, or build where there is one"
+        )
     converter = Converter(found)
     converted = converter.convert(
         parse_graph(text),

@@ -8,6 +8,7 @@ import functools
 import importlib
 import importlib.util
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,12 @@ def load() -> Library:
             return _load_flavor(flavor)
         except EnvironmentError_ as error:
             problems.append(str(error))
+    other = TENSORRT_RTX if wanted == TENSORRT else TENSORRT
+    if wanted and any(_is_installed(name) for name in _MODULES[other]):
+        raise EnvironmentError_(
+            f"{FLAVOR_VARIABLE}={wanted} asks for {wanted} and excludes {other}, which is installed:"
+            f" {'; '.join(problems)}; unset {FLAVOR_VARIABLE}, or set it to {other}"
+        )
     raise EnvironmentError_(f"{'; '.join(problems)}; {HOW_TO_INSTALL}")
 
 
@@ -104,6 +111,20 @@ def _load_flavor(flavor: str) -> Library:
         else:
             return check(module, flavor)
     raise EnvironmentError_("; ".join(reasons) or f"{flavor} is not installed")
+
+
+def _is_installed(name: str) -> bool:
+    return name in sys.modules or importlib.util.find_spec(name) is not None
+
+
+def has_gpu() -> bool:
+    """Whether there is a driver, and a GPU that it lets this process see."""
+    count = ctypes.c_int(0)
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    except (OSError, AttributeError):  # there is none, or something else has its name
+        return False
 
 
 def check(module: Any, flavor: str) -> Library:

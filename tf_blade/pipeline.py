@@ -62,6 +62,7 @@ from tf_blade.stages import Backend, BuiltEngine, ChecksSettings, Cluster, Clust
 from tf_blade.support.examine import examine
 
 Samples = Mapping[str, Sequence[Mapping[str, np.ndarray]]]
+_TENSORRT = "tensorrt"
 _log = observe.logger("pipeline")
 _build_log = observe.logger("build")
 
@@ -258,11 +259,18 @@ class _Run:
         """
         self.backends, missing = registry.usable(self.settings.backends)
         for name, reason in missing.items():
-            self.report.notes.append(f"the backend {name} was left out: {reason}")
-            _log.warning("tf_blade: %s", self.report.notes[-1])
+            self.warn(f"the backend {name} was left out: {reason}")
+        without = _without_effect(self.settings)
+        if without:
+            verb = "has" if len(without) == 1 else "have"
+            self.warn(f"{', '.join(without)} {verb} no effect: backends are {', '.join(self.settings.backends)}")
         for backend in self.backends:
             if isinstance(backend, ChecksSettings):
                 backend.check(self.settings)
+
+    def warn(self, note: str) -> None:
+        self.report.notes.append(note)
+        _log.warning("tf_blade: %s", note)
 
     def read(self, model: SavedModel, selection: Selection) -> Bodies:
         self.choose_backends()
@@ -481,6 +489,14 @@ class _Run:
             self.report.notes.append(f"{name} was not verified: {reason}")
         for reason, count in result.fallbacks.items():
             self.report.notes.append(f"{count} of {result.calls} calls of engines fell back in verification: {reason}")
+
+
+def _without_effect(settings: Settings) -> list[str]:
+    """Options of TensorRT that are given though it is not among the backends."""
+    if _TENSORRT in settings.backends:
+        return []
+    own = (item for item in dataclasses.fields(settings) if item.name.startswith(f"{_TENSORRT}_"))
+    return [item.name for item in own if getattr(settings, item.name) != item.default]
 
 
 def _log_engine(cluster: Cluster, engine: BuiltEngine | None) -> None:

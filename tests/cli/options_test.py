@@ -9,6 +9,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 import tf_blade
+from tests.saved_model import models
 from tf_blade import cli, errors
 from tf_blade.backends.disc.toolchain import LEVELS
 from tf_blade.backends.tensorrt.precision import PRECISIONS
@@ -97,6 +98,21 @@ class OptionsTest(parameterized.TestCase):
     def test_tolerances_of_comparisons(self, rtol: Any) -> None:
         with self.assertRaisesRegex(errors.InvalidInputError, r"rtol \(--rtol\) is .*; give a finite number"):
             tf_blade.verify_saved_model("nowhere", "nothing", rtol=rtol)
+
+    def test_options_of_a_backend_that_is_not_wanted(self) -> None:
+        source = Path(self.create_tempdir().full_path) / "src"
+        models.shared(source)
+        options: dict[str, Any] = {"backends": ["disc"], "stop_after": "read"}
+        with self.assertLogs("tf_blade.pipeline", "WARNING") as logs:
+            report = tf_blade.optimize_saved_model(
+                source, "nothing", **options, tensorrt_precision="fp16", tensorrt_weights="inputs"
+            )
+        note = "tensorrt_precision has no effect: backends are disc"
+        self.assertEqual([note], report.notes)
+        self.assertEqual([f"WARNING:tf_blade.pipeline:tf_blade: {note}"], logs.output)
+        report = tf_blade.inspect_saved_model(source, **options, tensorrt_seconds=9, tensorrt_targets=["8.9"]).plan
+        self.assertEqual(["tensorrt_targets, tensorrt_seconds have no effect: backends are disc"], report.notes)
+        self.assertEmpty(tf_blade.optimize_saved_model(source, "nothing", **options).notes)
 
     def test_what_is_taken(self) -> None:
         made = Settings(

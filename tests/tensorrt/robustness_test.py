@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import types
@@ -17,8 +18,10 @@ import tf_blade
 from tests.cli import kit
 from tests.saved_model import workshop
 from tf_blade.backends.tensorrt import library, process
+from tf_blade.backends.tensorrt.backend import TensorrtBackend
 from tf_blade.errors import EnvironmentError_, InvalidInputError
 from tf_blade.report.report import Report
+from tf_blade.settings import Settings
 
 
 class _Model(tf.Module):
@@ -170,6 +173,11 @@ class RobustnessTest(parameterized.TestCase):
         with self.assertRaisesRegex(InvalidInputError, why):
             self.optimize("tensorrt", "disc", tensorrt_targets=("8.9", target))
         self.assertEqual(before, workshop.digest(self.folder))
+
+    def test_targets_do_not_matter_where_plans_are_for_the_gpu_at_hand(self) -> None:
+        found = dataclasses.replace(library.load(), flavor=library.TENSORRT)
+        with mock.patch.object(library, "load", return_value=found):
+            TensorrtBackend().check(Settings(tensorrt_targets=("9.9",)))
 
 
 if __name__ == "__main__":

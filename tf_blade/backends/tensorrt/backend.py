@@ -64,7 +64,8 @@ class TensorrtBackend:
             Unsupported: there is no TensorRT.
         """
         found = self._ready().library
-        known = known_capabilities(found)
+        # Full TensorRT builds for the GPU at hand.
+        known = known_capabilities(found) if found.flavor == library.TENSORRT_RTX else ()
         for item in settings.tensorrt_targets if known else ():
             if _capability(item) not in known:
                 there = ", ".join(f"{number // 10}.{number % 10}" for number in known)

@@ -70,7 +70,7 @@ def as_array(given: Any, spec: InputSpec, signature: str) -> np.ndarray:
             must be such as the type can hold.
     """
     what = f"input {spec.name!r} of signature {signature!r} is {_type_text(spec)}"
-    typed = hasattr(given, "dtype")
+    typed = isinstance(given, (np.ndarray, np.generic))
     try:
         # As they are: NumPy's own strings end with their last byte that is not zero, and large integers become floats.
         value = np.asarray(given, dtype=object) if not typed and spec.dtype.kind in "Oiu" else np.asarray(given)

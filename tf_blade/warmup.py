@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import heapq
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,6 +41,7 @@ MAX_BYTES = 64 * 2**20
 MAX_REQUEST_BYTES = 2**30
 # What is tried to reach an engine: so many requests, whose unknown sizes multiply to no more.
 _TRIES, _MOST = 64, 2**14
+_MOST_COMBINATIONS = 64 * _TRIES
 # Reasons of fallbacks that hold for all calls on this machine: no input changes them.
 _FOR_GOOD = frozenset(
     {"corrupt", "hash", "version", "signature", "backend", "isa", "load", "untrusted", "disabled"}
@@ -363,11 +365,14 @@ def _sizes_at(edges: Sequence[int], specs: Sequence[InputSpec]) -> list[dict[int
     """Sizes of the unknown axes, some of them at the edges, the smallest first; none that might be too much work."""
     axes = sorted({axis for spec in specs for axis, dim in enumerate(spec.shape or ()) if dim is None})
     usual = [1 if axis == 0 else inputs_lib.OTHER_SIZES[0] for axis in axes]
-    grids = ((*edges, size) for size in usual) if edges else ()
-    every = {sizes for sizes in itertools.product(*grids) if sizes and math.prod(sizes) <= _MOST}
-    return [dict(zip(axes, sizes, strict=True)) for sizes in sorted(every, key=lambda item: (math.prod(item), item))][
-        :_TRIES
-    ]
+    if not edges or not axes:
+        return []
+    found: list[tuple[int, ...]] = [()]
+    for size in usual:
+        # Of very many the smallest are enough, so that axes do not multiply them.
+        grown = {(*sizes, edge) for sizes in found for edge in (*edges, size) if math.prod(sizes) * edge <= _MOST}
+        found = heapq.nsmallest(_MOST_COMBINATIONS, grown, key=lambda item: (math.prod(item), item))
+    return [dict(zip(axes, sizes, strict=True)) for sizes in found[:_TRIES]]
 
 
 def _uniform(array: np.ndarray) -> np.ndarray:

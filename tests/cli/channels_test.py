@@ -12,9 +12,14 @@ from absl.testing import absltest
 import tf_blade
 from tests.saved_model import models, workshop
 from tf_blade import observe
+from tf_blade.backends.tensorrt import library
 
 
 class ChannelsTest(absltest.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        library.load.cache_clear()  # a process says once which TensorRT it uses
+
     def _lines(self, *backends: str, details: bool) -> Counter[str]:
         """Number of messages by channel."""
         with tempfile.TemporaryDirectory() as scratch:

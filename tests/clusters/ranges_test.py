@@ -9,6 +9,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from tf_blade import symbolic
+from tf_blade.clusters.observed import observed
 from tf_blade.clusters.ranges import GivenRanges, parse_ranges
 from tf_blade.dtypes import DType
 from tf_blade.errors import InvalidInputError
@@ -78,6 +79,18 @@ class WhoseRangesTest(parameterized.TestCase):
         with self.assertRaisesRegex(InvalidInputError, r"^x\[0\] and y\[0\] are always equal"):
             given.of(*_body([_Argument("x", N), _Argument("y", N)], N))
 
+    def test_arguments_of_one_size_in_calls_of_two_signatures(self) -> None:
+        """Only inputs of one call are equal: the other call's may have other ranges, or none."""
+        names = {"serve": {"a": frozenset({"ids", "tokens"}), "b": frozenset({"mask", "mask2"})}}
+        signatures = {
+            "one": _specs(ids=DType.FLOAT, mask=DType.FLOAT),
+            "two": _specs(mask2=DType.FLOAT, tokens=DType.FLOAT),
+        }
+        ranges = parse_ranges(["ids[0]=1:8:64", "mask[0]=1:8:64", "tokens[0]=1:8:128"])
+        given = GivenRanges(ranges, signatures, names)
+        self.assertEqual({"s0": (1, 8, 128)}, given.of(*_body([_Argument("a", N), _Argument("b", N)], N)))
+        self.assertEqual([], given.unused())
+
     @parameterized.named_parameters(
         ("kinds", {"x": DType.FLOAT, "n": DType.INT32}, ["x[0]=2:4:6", "n[0]=3"], {"s0": (2, 4, 6), "s1": (3, 3, 3)}),
         ("strings", {"x": DType.FLOAT, "n": DType.STRING}, ["x[0]=2"], {"s0": (2, 2, 2)}),
@@ -119,6 +132,28 @@ class WhatFollowsTest(parameterized.TestCase):
         graph, piece = _body([_Argument("x", N), _Argument("y", L)], size)
         self.assertEqual({} if bounds is None else {"s0": bounds}, given.of(graph, piece))
         self.assertEqual(bounds is None, "x[0]" in given.unused())
+
+
+class ObservedTest(absltest.TestCase):
+    """Sizes of samples, through the arguments that inputs are."""
+
+    def sizes(self, inputs: Mapping[str, frozenset[str]], size: Dim, **sample: int) -> tuple[dict[str, int], ...]:
+        graph, piece = _body([_Argument("a", N), _Argument("b", L)], size)
+        return observed(graph, piece, [{name: np.zeros(count) for name, count in sample.items()}], inputs)
+
+    def test_each_of_several_calls(self) -> None:
+        inputs = {"a": frozenset({"x", "y"}), "b": frozenset({"x", "y"})}
+        self.assertEqual(({"s0": 4}, {"s0": 100}), self.sizes(inputs, symbolic.add(N, L), x=2, y=50))
+
+    def test_a_computed_argument_with_an_inputs_name(self) -> None:
+        inputs = {"a": frozenset({"b"}), "b": frozenset[str]()}
+        self.assertEqual(({"s0": 7},), self.sizes(inputs, N, b=7))
+        self.assertEqual((), self.sizes(inputs, L, b=7))
+
+    def test_a_quotient_by_nothing(self) -> None:
+        size = symbolic.floordiv(N, L)
+        self.assertEqual(({"s0": 3},), self.sizes({}, size, a=7, b=2))
+        self.assertEqual((), self.sizes({}, size, a=7, b=0))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,10 +24,12 @@ from tests.folders import class_folder
 from tests.isa import runnable_levels
 from tests.saved_model import models, workshop
 from tf_blade import runtime
+from tf_blade import warmup as maker
 from tf_blade.engines.format import EngineFile, read_engine, write_engine
 from tf_blade.engines.plan import PLAN_DATA_SECTION, PlanSection, PlanTensor, write_plan
 from tf_blade.engines.signature import EngineInput, EngineSignature
 from tf_blade.errors import EnvironmentError_, InvalidInputError, TfBladeError
+from tf_blade.inputs import OTHER_SIZES, InputSpec
 from tf_blade.report.report import Report
 from tf_blade.saved_model import warmup
 from tf_blade.saved_model.plan_stand_ins import stood_in, with_stand_ins
@@ -295,6 +300,24 @@ class _Rows(tf.Module):
         return {"y": tf.nn.softmax(tf.tanh(tf.matmul(x, self.w)) * 2.0)}
 
 
+class EdgesTest(parameterized.TestCase):
+    """Sizes to try, at the edges of what engines take."""
+
+    @parameterized.parameters(([2, 9], 1), ([2, 9, 40], 2), ([1, 8, 512], 3))
+    def test_the_smallest_of_all(self, edges: list[int], axes: int) -> None:
+        found = maker._sizes_at(edges, [InputSpec("x", np.dtype(np.float32), (None,) * axes)])
+        usual = [1, *[OTHER_SIZES[0]] * (axes - 1)]
+        every = set(itertools.product(*({*edges, size} for size in usual)))
+        few = sorted((item for item in every if math.prod(item) <= 2**14), key=lambda item: (math.prod(item), item))
+        self.assertEqual([dict(enumerate(item)) for item in few[:64]], found)
+
+    def test_many_axes_do_not_multiply(self) -> None:
+        """Their product would take hours."""
+        found = maker._sizes_at(range(1, 60), [InputSpec("x", np.dtype(np.float32), (None,) * 6)])
+        self.assertLen(found, 64)
+        self.assertEqual(dict.fromkeys(range(6), 1), found[0])
+
+
 class PlansTest(absltest.TestCase):
     """A plan before DISC's engine: after the warmup file neither prepares anything on the request path, on a machine
     that refuses the plan, nor on one that runs it.
@@ -419,6 +442,8 @@ class PlansTest(absltest.TestCase):
         self.assertEqual([b"none", files[1]], stood_in([b"none", files[1]]))
         damaged = write_engine(dataclasses.replace(plan, sections={PLAN_DATA_SECTION: b"cut"}))
         self.assertEqual([damaged, files[1]], stood_in([damaged, files[1]]))
+        with mock.patch.dict(os.environ, {"TF_BLADE_TRUSTED_KEYS": "keys"}):  # which have signed none
+            self.assertEqual(files, stood_in(files))
 
 
 class ServingFilesTest(absltest.TestCase):

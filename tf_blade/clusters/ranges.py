@@ -125,13 +125,10 @@ class GivenRanges:
                 items = [self._ranges[name, axis] for name in sorted(inputs) if (name, axis) in self._ranges]
                 if not items or not isinstance(dim, sympy.Symbol):
                     continue
-                given = _Given(_around([item.bounds for item in items]), tuple(item.name for item in items))
-                before = known.get(str(dim.name), given)
-                if before.bounds != given.bounds:
-                    raise InvalidInputError(
-                        f"{before.names[0]} and {given.names[0]} are always equal in the model, and their ranges differ"
-                    )
-                known[str(dim.name)] = _Given(given.bounds, (*before.names, *given.names))
+                names = tuple(item.name for item in items)
+                given = _Given(_around([item.bounds for item in items]), names, is_one_input=len(inputs) == 1)
+                before = known.get(str(dim.name))
+                known[str(dim.name)] = given if before is None else before.joined(given)
         return known
 
     def _arguments_of(self, graph: Graph) -> Iterator[tuple[Node, frozenset[str]]]:
@@ -173,10 +170,25 @@ class GivenRanges:
 
 @dataclasses.dataclass(frozen=True)
 class _Given:
-    """A range, and the dimensions of inputs that it is given for."""
+    """A range, and the dimensions of inputs that it is given for: of one input, or of one in each of several calls."""
 
     bounds: Bounds
     names: tuple[str, ...]
+    is_one_input: bool
+
+    def joined(self, other: _Given) -> _Given:
+        """With what is given for another argument's dimension that always equals this one.
+
+        Raises:
+            InvalidInputError: two inputs of one call are given different ranges.
+        """
+        is_one_input = self.is_one_input and other.is_one_input
+        if self.bounds != other.bounds and is_one_input:
+            raise InvalidInputError(
+                f"{self.names[0]} and {other.names[0]} are always equal in the model, and their ranges differ"
+            )
+        bounds = self.bounds if self.bounds == other.bounds else _around([self.bounds, other.bounds])
+        return _Given(bounds, (*self.names, *other.names), is_one_input)
 
 
 _Kind = tuple[np.dtype | None, int | None]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -48,8 +49,11 @@ def with_stand_ins(folder: Path) -> Iterator[Path]:
 def stood_in(files: Sequence[bytes]) -> list[bytes]:
     """The engines of an op, plans replaced where an engine of another kind is behind them.
 
-    Behind a stand-in that takes all calls there is none: no call would get there.
+    Stand-ins are signed by nobody: where signatures are required, there are none. Behind a stand-in that takes all
+    calls there is none: no call would get there.
     """
+    if os.environ.get("TF_BLADE_TRUSTED_KEYS"):
+        return list(files)
     engines = [_read(data) for data in files]
     result = []
     for number, data in enumerate(files):

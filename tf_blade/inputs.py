@@ -114,14 +114,14 @@ def read_samples(path: pathlib.Path, signatures: Mapping[str, Sequence[str]]) ->
     if not path.is_file():
         raise InvalidInputError(f"there is no file {path}; give an .npz of arrays named 'signature/input' or 'input'")
     try:
-        # pickled objects would run code
-        archive = np.load(path, allow_pickle=False)
-        if isinstance(archive, np.ndarray):
-            raise InvalidInputError(
-                f"{path} is one array without a name (.npy); write an .npz: np.savez(FILE, input=array)"
-            )
-        with archive:
-            arrays: dict[str, np.ndarray] = {name: archive[name] for name in archive.files}
+        with path.open("rb") as file:  # NumPy leaves a file open that is no whole archive
+            archive = np.load(file, allow_pickle=False)  # pickled objects would run code
+            if isinstance(archive, np.ndarray):
+                raise InvalidInputError(
+                    f"{path} is one array without a name (.npy); write an .npz: np.savez(FILE, input=array)"
+                )
+            with archive:
+                arrays: dict[str, np.ndarray] = {name: archive[name] for name in archive.files}
     except _NO_ARCHIVE as error:
         raise InvalidInputError(f"{path} is no .npz of plain arrays: {error}") from error
     return _by_signature(arrays, path, signatures)

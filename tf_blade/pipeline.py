@@ -260,13 +260,15 @@ class _Run:
         self.backends, missing = registry.usable(self.settings.backends)
         for name, reason in missing.items():
             self.warn(f"the backend {name} was left out: {reason}")
+        for backend in self.backends:
+            if isinstance(backend, ChecksSettings):
+                backend.check(self.settings)
+
+    def warn_of_what_has_no_effect(self) -> None:
         without = _without_effect(self.settings)
         if without:
             verb = "has" if len(without) == 1 else "have"
             self.warn(f"{', '.join(without)} {verb} no effect: backends are {', '.join(self.settings.backends)}")
-        for backend in self.backends:
-            if isinstance(backend, ChecksSettings):
-                backend.check(self.settings)
 
     def warn(self, note: str) -> None:
         self.report.notes.append(note)
@@ -276,6 +278,7 @@ class _Run:
         self.choose_backends()
         self.arguments = arguments_of(model)
         self.ranges = given_ranges(model, self.settings, self.arguments)
+        self.warn_of_what_has_no_effect()
         bodies = read_bodies(model, selection)
         self.graphs = bodies.graphs
         for name, error in bodies.unreadable:
